@@ -1,0 +1,101 @@
+"""Every field of a run with its unit and its default, in the order of the pipeline."""
+from ml_collections import config_dict
+
+
+def get_config():
+  c = config_dict.ConfigDict()
+  c.seed = 0  # of splits, order, augmentation, initial values and dropout
+
+  # Data: what to read, how it is split and how a clip is cut out of a video.
+  c.data = config_dict.ConfigDict(dict(
+      source="",  # "tfds:echo_phantom", "csv:/data/clips.csv" or "folder:/data/clips"
+      root="",  # every video must lie below this folder; "" = the folder of the CSV file, or the folder itself
+      tfds_dir="",  # where TFDS keeps its data sets; "" = TFDS's own choice (~/tensorflow_datasets)
+      split=(0.6, 0.15, 0.25),  # shares of train, val, test, by group; an official split of the source wins
+      num_frames=16,  # frames per clip
+      fps=12.5,  # frames are taken 1 / fps s apart by their time stamps: a clip lasts num_frames / fps s
+      resize=128,  # short side in pixels after decoding; the centre square is kept
+      size=112,  # pixels of the square that the model sees, cut out of `resize`
+      single_frame=False,  # one frame (the middle of the clip) repeated num_frames times: a control
+      workers=1,  # decoding processes; 0 decodes in the main process
+      max_bad_fraction=0.01,  # more undecodable videos than this share stop the run
+      max_pixels=64_000_000,  # width x height of a frame; larger ones are not decoded
+      follow_links=False,  # symbolic links that lead out of `root`
+  ))
+
+  # Augmentation of training clips on the device: one draw per clip, the same for all its frames.
+  c.augment = config_dict.ConfigDict(dict(
+      enabled=False,
+      copies=0,  # augmented views per training clip; 0 = a new one each epoch (cannot be cached)
+      time_jitter=True,  # a random start of the clip in the video instead of the centre
+      crop=True,  # a random square of `data.size` out of `data.resize` instead of the centre
+      flip=0.5,  # probability of left-right mirroring; 0 where side matters
+      brightness=0.2,  # at most this is added or taken away; pixels are 0 to 1
+      contrast=0.2,  # factor 1 - this to 1 + this
+      blur=0.5,  # probability of a Gaussian blur
+      blur_sigma=1.0,  # pixels, at most
+  ))
+
+  # Model: the trunk, its head and the number type of its arithmetic.
+  c.model = config_dict.ConfigDict(dict(
+      name="i3d",
+      variant="",  # "" = the family's published one; "tiny" for tests
+      num_classes=0,  # 0 = as many as the source names; any other number must agree with it
+      head="linear",  # linear | mlp | original (the published classifier)
+      hidden=(256, 128),  # widths of the mlp head
+      dropout=0.0,  # before each dense layer of the head
+      dtype="float32",  # float32 | bfloat16: arithmetic; parameters stay float32
+      bn="stored",  # stored | batch: statistics of trained BatchNorm layers; frozen ones always use stored
+      options=config_dict.ConfigDict({}),  # free keys of the family
+  ))
+
+  # Start: where the first values come from.
+  c.init = config_dict.ConfigDict(dict(
+      weights="",  # a registry name (i3d_k400) or a file; "" = random (He), BatchNorm statistics estimated
+      keep_init=("head/.*",),  # names that keep their random first value
+      stats_clips=32,  # training clips from which the BatchNorm statistics of a random trunk are estimated
+  ))
+
+  # What trains, at which rate: the first rule whose pattern matches the whole name wins.
+  c.groups = config_dict.ConfigDict({})  # group -> dict(train, lr, wd, schedule); missing keys as in optim.group
+  c.rules = ()  # ((pattern, group), ...)
+
+  c.optim = config_dict.ConfigDict(dict(
+      name="adamw",  # adamw | adam | sgd
+      group=dict(train=True, lr=1e-3, wd=0.0, schedule="cosine"),  # defaults; schedule: constant | linear | cosine
+      warmup=0.05,  # share of the steps in which a rate climbs from 0
+      momentum=0.9,  # of sgd
+      b1=0.9, b2=0.999, eps=1e-8,  # of adam and adamw
+      clip_norm=1.0,  # largest norm of the gradient of all that trains; 0 = no clipping
+  ))
+
+  c.train = config_dict.ConfigDict(dict(
+      batch=32,  # clips a step, over all devices
+      accum=1,  # parts that a batch is computed in, one after another, to save memory
+      epochs=10,
+      label_smoothing=0.0,
+      eval_every=1,  # epochs from validation to validation (and checkpoint)
+      select="loss",  # the validation metric that 'best' means: loss, or any video-level figure of result.json
+      log_every=10,  # steps between lines of metrics.jsonl
+  ))
+
+  # Features of a frozen trunk, computed once and kept on disk.
+  c.features = config_dict.ConfigDict(dict(
+      cache=True,  # used where only head/ trains
+      dir="",  # "" = ~/.cache/vft/features
+      cache_max_gb=20.0,  # a larger forecast stops before the first clip
+      batch=8,  # clips a pass of the trunk
+  ))
+
+  c.eval = config_dict.ConfigDict(dict(
+      views=1,  # clips per video, spread over its length; their probabilities are averaged
+      topk=5,  # k of top-k accuracy; only reported where there are more classes than k
+      bootstrap=2000,  # resamples of patients for the 95 % intervals
+  ))
+  c.controls = ("majority", "single_frame", "random_trunk")  # trained and selected exactly like the main head
+
+  # Devices: a mesh (data, fsdp); the batch is split over both.
+  c.mesh = config_dict.ConfigDict(dict(fsdp=1))  # devices that share one copy of the parameters
+
+  c.log = config_dict.ConfigDict(dict(tensorboard=True, progress=True))
+  return c.lock()

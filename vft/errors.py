@@ -1,0 +1,34 @@
+"""What can go wrong for a user, one class per exit code. A message says what was found and what to type next."""
+import difflib
+from collections.abc import Iterable
+
+
+class VftError(ValueError):
+  """A user's mistake or a fault of the surroundings: printed without a traceback."""
+  exit_code = 5
+
+
+class ConfigError(VftError):
+  """A bad config or flag."""
+  exit_code = 2
+
+
+class DataError(VftError):
+  """Videos, labels or splits that cannot be used."""
+  exit_code = 3
+
+
+class WeightsError(VftError):
+  """Weights or a checkpoint that do not fit, are damaged or are missing."""
+  exit_code = 4
+
+
+class RunError(VftError):
+  """The run itself failed, such as by a loss that is not finite."""
+  exit_code = 5
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+  """Returns "; did you mean 'x'?" for the closest known word, or ""."""
+  close = difflib.get_close_matches(str(word), [str(k) for k in known], n=1)
+  return f"; did you mean {close[0]!r}?" if close else ""
