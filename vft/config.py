@@ -1,0 +1,146 @@
+"""Configs: find, load, check, save and compare. Every field and default is born in configs/default.py."""
+import importlib.util
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from vft.errors import ConfigError, did_you_mean
+
+_HERE = Path(__file__).resolve().parent
+SHIPPED = next(p for p in (_HERE / "configs", _HERE.parent / "configs") if (p / "default.py").is_file())
+
+CHOICES = {
+    "model.head": ("linear", "mlp", "original"),
+    "model.dtype": ("float32", "bfloat16"),
+    "model.bn": ("stored", "batch"),
+    "optim.name": ("adamw", "adam", "sgd"),
+}
+SCHEDULES = ("constant", "linear", "cosine")
+CONTROLS = ("majority", "single_frame", "random_trunk")
+POSITIVE = ("data.num_frames", "data.fps", "data.resize", "data.size", "data.max_pixels", "train.batch", "train.accum",
+            "train.epochs", "train.eval_every", "train.log_every", "features.batch", "eval.views", "eval.topk",
+            "eval.bootstrap", "mesh.fsdp", "init.stats_clips")
+# Fields that may change between a run and its continuation: they move no figure.
+HARMLESS = ("data.workers", "data.tfds_dir", "features", "log", "train.log_every")
+
+
+def _load_module(name: str, path: Path):
+  spec = importlib.util.spec_from_file_location(name, path)
+  if spec is None or spec.loader is None:
+    raise ConfigError(f"{path} is not a Python file.")
+  module = importlib.util.module_from_spec(spec)
+  sys.modules[name] = module
+  spec.loader.exec_module(module)
+  return module
+
+
+def find(name: str) -> Path:
+  """The file of a config: a path, or the name of a shipped one ("medical", "configs/medical.py")."""
+  path = Path(name)
+  for candidate in (path, SHIPPED / path.name, SHIPPED / f"{path.name}.py"):
+    if candidate.is_file():
+      return candidate.resolve()
+  known = sorted(p.stem for p in SHIPPED.glob("*.py") if p.stem not in ("__init__", "default"))
+  raise ConfigError(f"There is no config {name!r}{did_you_mean(path.stem, known)}\n"
+                    f"Give the path of a file, or one of the shipped ones: {', '.join(known)}.")
+
+
+def load(name: str) -> ConfigDict:
+  """Runs get_config() of the file. `from configs import ...` inside it finds the shipped configs from any folder."""
+  path = find(name)
+  if "configs" not in sys.modules:
+    _load_module("configs", SHIPPED / "__init__.py").__path__ = [str(SHIPPED)]
+  folders = sys.modules["configs"].__path__
+  if str(path.parent) not in folders:
+    folders.append(str(path.parent))
+  try:
+    return _load_module(f"_vft_config_{path.stem}", path).get_config()
+  except (AttributeError, KeyError, TypeError) as e:
+    raise ConfigError(f"{path}: {str(e).strip(chr(34))}\nEvery field is listed in {SHIPPED / 'default.py'}.") from e
+
+
+def fields(config: ConfigDict) -> dict[str, Any]:
+  """{"train.batch": 32, ...}: every leaf by its flag's name."""
+  flat = {}
+  for key, value in config.items():
+    inner = fields(value) if isinstance(value, ConfigDict) else None
+    flat.update({f"{key}.{k}": v for k, v in inner.items()} if inner is not None else {key: value})
+  return flat
+
+
+def check(config: ConfigDict) -> None:
+  """Raises ConfigError for the first value that cannot work. Looks at values only, opens nothing."""
+  flat = fields(config)
+  for key, value in flat.items():
+    if isinstance(value, float) and not math.isfinite(value):
+      raise ConfigError(f"config.{key} is {value}; expected a finite number, such as --config.{key}=0.001.")
+  for key, known in CHOICES.items():
+    _choice(f"config.{key}", flat[key], known)
+  for key in POSITIVE:
+    if flat[key] <= 0:
+      raise ConfigError(f"config.{key} is {flat[key]}; expected a number above 0.")
+  for control in config.controls:
+    _choice("config.controls", control, CONTROLS)
+  if config.data.source.partition(":")[0] not in ("tfds", "csv", "folder"):
+    raise ConfigError(f"config.data.source is {config.data.source!r}; expected tfds:NAME, csv:FILE or folder:FOLDER, "
+                      "such as --config.data.source=csv:/data/clips.csv.")
+  if config.data.size > config.data.resize:
+    raise ConfigError(f"config.data.size is {config.data.size}, larger than config.data.resize, {config.data.resize}, "
+                      "out of which it is cut; lower the one or raise the other.")
+  if len(config.data.split) != 3 or min(config.data.split) <= 0 or abs(sum(config.data.split) - 1) > 1e-6:
+    raise ConfigError(f"config.data.split is {tuple(config.data.split)}; expected three shares above 0 (train, val, "
+                      "test) that add up to 1, such as (0.6, 0.15, 0.25).")
+  if config.train.batch % config.train.accum:
+    raise ConfigError(f"config.train.batch, {config.train.batch}, is not a multiple of config.train.accum, "
+                      f"{config.train.accum}.")
+  _check_groups(config)
+
+
+def _choice(key: str, value: str, known: tuple[str, ...]) -> None:
+  if value not in known:
+    raise ConfigError(f"{key} is {value!r}{did_you_mean(value, known)} Known: {', '.join(known)}.")
+
+
+def _check_groups(config: ConfigDict) -> None:
+  known = tuple(config.optim.group)
+  for name, group in config.groups.items():
+    for key, value in group.items():
+      _choice(f"a key of config.groups.{name}", key, known)
+      if key in ("lr", "wd") and value < 0:
+        raise ConfigError(f"config.groups.{name}.{key} is {value}; expected 0 or more.")
+    _choice(f"config.groups.{name}.schedule", group.get("schedule", config.optim.group.schedule), SCHEDULES)
+    if config.optim.name == "adam" and group.get("wd", config.optim.group.wd):
+      raise ConfigError(f"config.groups.{name}.wd is set, but adam has no decoupled decay: use "
+                        "--config.optim.name=adamw, or wd=0.")
+  named = {group for _, group in config.rules}
+  if named != set(config.groups):
+    raise ConfigError(f"config.groups defines {sorted(config.groups)}, config.rules use {sorted(named)}; "
+                      "expected the same names in both.")
+
+
+def to_json(config: ConfigDict) -> str:
+  """The resolved config, as config.json holds it."""
+  return json.dumps(config.to_dict(), indent=1, sort_keys=True) + "\n"
+
+
+def from_json(text: str) -> ConfigDict:
+  """The config of a finished run; a .py file beside it is never run."""
+  return ConfigDict(_tuples(json.loads(text))).lock()
+
+
+def _tuples(value: Any) -> Any:
+  if isinstance(value, dict):
+    return {k: _tuples(v) for k, v in value.items()}
+  return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+
+
+def difference(old: ConfigDict, new: ConfigDict) -> list[str]:
+  """Lines "train.batch: 32 -> 16" for the fields that change a result."""
+  a, b = (fields(from_json(to_json(c))) for c in (old, new))
+  changed = [k for k in sorted(a.keys() | b.keys()) if a.get(k) != b.get(k)]
+  harmless = tuple(f"{h}." for h in HARMLESS)
+  return [f"{k}: {a.get(k)} -> {b.get(k)}" for k in changed if not f"{k}.".startswith(harmless)]

@@ -1,0 +1,80 @@
+"""From a batch (clips or cached tokens) to logits: crop or augment, normalise, trunk, head. All of it runs on the device."""
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from ml_collections import ConfigDict
+
+from vft import preprocess, trees
+from vft.data.augment import Augment, augment
+
+Flat = Mapping[str, Any]
+
+
+class Pixels(NamedTuple):
+  """How decoded pixels become input. Hashable: it is static in jit."""
+  size: int
+  mean: tuple[float, ...]
+  std: tuple[float, ...]
+  seed: int
+  augment: Augment | None
+
+
+def make_pixels(config: ConfigDict, model: Any) -> Pixels:
+  """What `config.data` and `config.augment` ask for, with the input statistics of the model."""
+  a = config.augment
+  how = Augment(a.crop, a.flip, a.brightness, a.contrast, a.blur, a.blur_sigma) if a.enabled else None
+  return Pixels(config.data.size, tuple(model.mean), tuple(model.std), config.seed, how)
+
+
+def inputs(batch: Flat, pixels: Pixels, train: bool) -> jax.Array:
+  """Video (B, V, T, R, R, 3) uint8 -> (B V, T, S, S, 3) float32; augmented by (row, copy) when `train`."""
+  b, v, *frame = batch["video"].shape
+  video = preprocess.to_float(batch["video"].reshape(b * v, *frame))
+  if train and pixels.augment is not None:
+    rows, copies = (jnp.repeat(batch[k], v) for k in ("row", "copy"))
+    video = augment(video, rows, copies, seed=pixels.seed, size=pixels.size, how=pixels.augment)
+  else:
+    video = preprocess.centre_crop(video, pixels.size)
+  return preprocess.normalise(video, pixels.mean, pixels.std)
+
+
+def variables(params: Flat, stats: Flat) -> dict[str, Any]:
+  """Flat parameters and BatchNorm statistics -> what linen's apply takes."""
+  return {"params": trees.unflatten(params), "batch_stats": trees.unflatten(stats)}
+
+
+def pooled_tokens(model: nn.Module, params: Flat, stats: Flat, batch: Flat, pixels: Pixels, train: bool) -> jax.Array:
+  """Clips -> tokens (B, V, N, D), pooled as far as the head allows; `train` augments, the trunk is in eval mode."""
+  b, v = batch["video"].shape[:2]
+  def pooled(m, video):
+    return m.pool(*m.features(video))
+  tokens = model.apply(variables(params, stats), inputs(batch, pixels, train), method=pooled)
+  return tokens.reshape(b, v, *tokens.shape[1:])
+
+
+def logits(model: nn.Module, params: Flat, stats: Flat, batch: Flat, pixels: Pixels, *, train: bool = False,
+           train_trunk: bool = False, rng: jax.Array | None = None) -> tuple[dict[str, jax.Array], Flat]:
+  """Batch -> {task: (B, V, K)} and the BatchNorm statistics after it.
+
+  Args:
+    batch: with "video" (B, V, T, R, R, 3) or cached "tokens" (B, V, N, D).
+    train: augmentation and the head's dropout.
+    train_trunk: whether some of the trunk trains; a frozen one runs in eval mode.
+    rng: key of dropout.
+  """
+  rngs = {} if rng is None else {"dropout": rng}
+  if "tokens" in batch:
+    b, v, n, d = batch["tokens"].shape
+    out = model.apply(variables(params, stats), batch["tokens"].reshape(b * v, n, d), (1, 1, n), train, rngs=rngs,
+                      method="head")
+  else:
+    b, v = batch["video"].shape[:2]
+    def run(m, video):
+      return m.head(*m.features(video, train and train_trunk), train)
+    out, new = model.apply(variables(params, stats), inputs(batch, pixels, train), rngs=rngs, method=run,
+                           mutable=["batch_stats"])
+    stats = {**stats, **trees.flatten(new.get("batch_stats", {}))}
+  return {task: x.reshape(b, v, -1) for task, x in out.items()}, stats

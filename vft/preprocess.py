@@ -1,0 +1,21 @@
+"""From decoded pixels to what a trunk was trained on."""
+from collections.abc import Sequence
+
+import dm_pix as pix
+import jax
+import jax.numpy as jnp
+
+
+def to_float(video: jax.Array) -> jax.Array:
+  """uint8 0..255 -> float32 0..1, any shape."""
+  return video.astype(jnp.float32) / 255.0
+
+
+def centre_crop(video: jax.Array, size: int) -> jax.Array:
+  """(..., R, R, 3) -> (..., size, size, 3)."""
+  return pix.center_crop(video, size, size)
+
+
+def normalise(video: jax.Array, mean: Sequence[float], std: Sequence[float]) -> jax.Array:
+  """(..., 3) in 0..1 -> zero mean and unit deviation by the statistics that belong to the weights."""
+  return (video - jnp.asarray(mean, video.dtype)) / jnp.asarray(std, video.dtype)

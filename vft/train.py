@@ -1,0 +1,114 @@
+"""The training step, a pure function, and the loop around it."""
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from vft import metrics, sharding, trees
+from vft.errors import RunError
+from vft.losses import cross_entropy
+
+Flat = dict[str, Any]
+
+
+@flax.struct.dataclass
+class TrainState:
+  """All that a step changes. Parameters and statistics are flat: {"head/label/kernel": array}."""
+  step: jax.Array
+  params: Flat
+  batch_stats: Flat
+  opt_state: Any
+
+
+def make_state(params: Flat, batch_stats: Flat, tx: optax.GradientTransformation, mesh: jax.sharding.Mesh) -> TrainState:
+  """Step 0, on every device of the mesh. The weights go in before `tx.init`."""
+  state = TrainState(jnp.zeros((), jnp.int32), params, batch_stats, tx.init(params))
+  return jax.device_put(state, sharding.replicated(mesh))
+
+
+def _parts(batch: Flat, accum: int) -> Flat:
+  """(B, ...) -> (A, B / A, ...), every part spread over all devices as the batch was."""
+  return jax.tree.map(lambda x: x.reshape(x.shape[0] // accum, accum, *x.shape[1:]).swapaxes(0, 1), batch)
+
+
+def make_train_step(forward: Callable[..., Any], tx: optax.GradientTransformation, trained: frozenset[str], *,
+                    accum: int = 1, smoothing: float = 0.0, seed: int = 0) -> Callable[..., Any]:
+  """Returns jitted `step(state, batch) -> (state, StepMetrics, losses (B,), fine)`; the state is donated.
+
+  Args:
+    forward: (params, batch_stats, batch, rng) -> ({task: logits (B, V, K)}, batch_stats).
+    tx: from `optim.make_optimizer`.
+    trained: names that train. Only they are differentiated: a frozen trunk gets no backward pass, and its zero
+      gradients do not enter the clipping norm.
+    accum: parts of a batch, one after another. The gradient is that of the mean over all clips of the batch.
+    smoothing: of the labels.
+    seed: of dropout; the key of a step depends on (seed, step) alone.
+
+  A loss or gradient that is not finite leaves parameters and optimiser as they were.
+  """
+  def loss_of(params, frozen, stats, part, rng):
+    logits, stats = forward({**frozen, **params}, stats, part, rng)
+    scores = logits["label"].mean(axis=1)  # (B, K)
+    losses = jnp.where(part["mask"], cross_entropy(scores, part["label"]["label"], smoothing), 0.0)
+    return losses.sum(), (stats, losses, metrics.step(losses, scores, part["label"]["label"], part["mask"]))
+
+  @partial(jax.jit, donate_argnums=0)
+  def step(state: TrainState, batch: Flat):
+    params, frozen = trees.split(state.params, trained)
+    rng = jax.random.fold_in(jax.random.key(seed), state.step)
+
+    def one_part(carry, part_and_index):
+      stats, total = carry
+      part, index = part_and_index
+      grads, (stats, losses, sums) = jax.grad(loss_of, has_aux=True)(
+          params, frozen, stats, part, jax.random.fold_in(rng, index))
+      return (stats, jax.tree.map(jnp.add, total, grads)), (losses, sums)
+
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    if accum == 1:
+      (stats, grads), (losses, sums) = one_part((state.batch_stats, zeros), (batch, 0))
+    else:
+      (stats, grads), (losses, sums) = jax.lax.scan(
+          one_part, (state.batch_stats, zeros), (_parts(batch, accum), jnp.arange(accum)))
+      losses = losses.swapaxes(0, 1).reshape(-1)
+      sums = sums.reduce()
+    count = jnp.maximum(batch["mask"].sum(), 1)
+    grads = jax.tree.map(lambda g: g / count, grads)
+    fine = jnp.isfinite(losses.sum()) & jnp.isfinite(optax.global_norm(grads))
+    updates, opt_state = tx.update({**jax.tree.map(jnp.zeros_like, frozen), **grads}, state.opt_state, state.params)
+    moved = optax.apply_updates(params, trees.split(updates, trained)[0])
+    keep = partial(jax.tree.map, lambda new, old: jnp.where(fine, new, old))
+    return TrainState(state.step + 1, {**frozen, **keep(moved, params)}, keep(stats, state.batch_stats),
+                      keep(opt_state, state.opt_state)), sums, losses, fine
+  return step
+
+
+def check_finite(fine: Any, losses: Any, step: int, batch: Mapping[str, Any],
+                 ids: Callable[[np.ndarray], list[str]]) -> None:
+  """Raises RunError that names the clips when a step's loss or gradient is not finite."""
+  if not bool(fine):
+    bad = ~np.isfinite(np.asarray(losses))
+    rows = np.asarray(batch["row"])
+    raise RunError(f"The loss or its gradient is not finite at step {step}; the parameters of step {step - 1} are kept.\n"
+                   f"  clips: {ids(rows[bad] if bad.any() else rows)}\n"
+                   "Lower the learning rate (--config.groups.head.lr=...), or look at these clips for broken pixels.")
+
+
+def fit(state: TrainState, batches: Iterator[Mapping[str, Any]], *, step: Callable[..., Any], until: int,
+        mesh: jax.sharding.Mesh, clock: Any, ids: Callable[[np.ndarray], list[str]],
+        hooks: tuple[Callable[..., None], ...]) -> TrainState:
+  """Steps up to `until`. After each one the hooks are called in their order as hook(step, state, sums, batch)."""
+  for number in range(int(state.step) + 1, until + 1):
+    with clock("data"):
+      batch = next(batches)
+    with clock("step"):
+      state, sums, losses, fine = step(state, sharding.put_batch(batch, mesh))
+      check_finite(fine, losses, number, batch, ids)  # before any hook: a bad state is neither evaluated nor saved
+    for hook in hooks:
+      hook(number, state, sums, batch)
+  return state

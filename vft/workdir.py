@@ -1,0 +1,79 @@
+"""The folder of a run: who owns it, which config it belongs to, where the run was made."""
+import contextlib
+import importlib.metadata
+import json
+import os
+import platform
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import filelock
+import jax
+from ml_collections import ConfigDict
+
+from vft import config as configs
+from vft.errors import ConfigError, RunError
+
+PACKAGES = ("vft", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "tensorflow-datasets", "ml-collections",
+            "dm-pix", "clu", "av", "numpy", "scikit-learn")
+
+
+def write_json(path: Path, value: Any) -> None:
+  """Writes all of it or nothing; non-finite numbers are refused, since JSON has none."""
+  partial = path.with_name(f"{path.name}.tmp")
+  partial.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n")
+  partial.replace(path)
+
+
+@contextlib.contextmanager
+def locked(workdir: Path) -> Iterator[None]:
+  """Makes the folder and holds its lock. Raises RunError when another process writes there or nobody can."""
+  try:
+    workdir.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(workdir / ".lock", timeout=0)
+    owner = workdir / ".owner"
+    with lock:
+      owner.write_text(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%F %T')}")
+      yield
+  except filelock.Timeout as e:
+    raise RunError(f"{workdir} is in use by {owner.read_text()}; wait for it, or give another --workdir.") from e
+  except PermissionError as e:
+    raise RunError(f"{workdir} cannot be written ({e.strerror}); give another --workdir.") from e
+
+
+def settle_config(workdir: Path, config: ConfigDict) -> None:
+  """Writes config.json, or raises ConfigError where the folder holds a run with another config."""
+  path = workdir / "config.json"
+  if path.is_file():
+    changed = configs.difference(configs.from_json(path.read_text()), config)
+    if changed:
+      lines = "\n".join(f"  {line}" for line in changed)
+      raise ConfigError(f"{workdir} holds a run with another config (old -> new):\n{lines}\n"
+                        "Give another --workdir for the new config, or the old values to go on.")
+  partial = path.with_name("config.json.tmp")
+  partial.write_text(configs.to_json(config))
+  partial.replace(path)
+
+
+def load_config(workdir: Path) -> ConfigDict:
+  """The resolved config of a run. Raises ConfigError where there is none."""
+  path = workdir / "config.json"
+  if not path.is_file():
+    raise ConfigError(f"{workdir} is not the folder of a run: it has no config.json.\n"
+                      "Make one by: python -m vft.main --config=configs/medical.py --workdir=FOLDER")
+  return configs.from_json(path.read_text())
+
+
+def environment() -> dict[str, Any]:
+  """Versions, devices and machine: what env.json holds."""
+  def version(name):
+    try:
+      return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+      return None
+  return {"python": platform.python_version(), "platform": platform.platform(), "cpus": os.cpu_count(),
+          "devices": [str(d) for d in jax.devices()], "device_kind": jax.devices()[0].device_kind,
+          "processes": jax.process_count(), "packages": {name: version(name) for name in PACKAGES}}
