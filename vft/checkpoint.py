@@ -59,10 +59,11 @@ class Checkpoints:
       raise WeightsError(f"Every checkpoint in {self.folder} is damaged: {sorted(p.name for p in steps)}.\n"
                          f"Nothing was deleted. To start again from step 0, remove {self.folder}.")
 
-  def save(self, step: int, arrays: Mapping[str, Mapping[str, Any]], metadata: Mapping[str, Any], score: float) -> None:
-    """Writes a step and, when all of it is on the disk, its digests. `score`: larger is better."""
+  def save(self, step: int, arrays: Mapping[str, Mapping[str, Any]], metadata: Mapping[str, Any],
+           score: float | None) -> None:
+    """Writes a step and, when all of it is on the disk, its digests. `score`: larger is better, None: not validated."""
     args = ocp.args.Composite(state=ocp.args.StandardSave(dict(arrays)), metadata=ocp.args.JsonSave(dict(metadata)))
-    self._manager.save(step, args=args, metrics={"score": float(score)}, force=True)
+    self._manager.save(step, args=args, metrics=None if score is None else {"score": float(score)}, force=True)
     self._manager.wait_until_finished()
     folder = self.folder / str(step)
     if jax.process_index() == 0:

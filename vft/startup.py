@@ -1,16 +1,20 @@
-"""First values of a run: init(seed) -> base weights, or random ones with estimated BatchNorm statistics."""
+"""Start-up: init(seed) -> base weights, or random ones with estimated BatchNorm statistics -> newest checkpoint."""
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from flax import linen as nn
 from ml_collections import ConfigDict
 
-from vft import convert, forward, models, trees
+from vft import convert, forward, models, optim, sharding, train, trees
+from vft.data.manifest import Manifest
 from vft.errors import ConfigError
+from vft.saver import Saver
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ def start(config: ConfigDict, classes: tuple[str, ...],
   variables = jax.tree.map(np.asarray, {"batch_stats": {}, **variables})
   if config.init.weights:
     variables, report = convert.load(variables, config.init.weights, model=model, keep_init=tuple(config.init.keep_init))
-    loaded = frozenset(name.split("/", 1)[1] for name in report.names)
+    loaded = frozenset(name for name, _ in report.loaded)
     base, saved = {"name": config.init.weights, "sha256": report.sha256}, report.to_json()
   else:
     loaded, base, saved = frozenset(), {"name": "", "sha256": ""}, {"source": "random (He), BatchNorm estimated"}
@@ -75,4 +79,41 @@ def estimate_stats(model: nn.Module, params: Mapping[str, Any], stats: Mapping[s
     new = one({"video": batch["video"]})
     total = new if total is None else jax.tree.map(jnp.add, total, new)
     count += 1
-  return {name: np.asarray(x / count) for name, x in (total or {}).items()}
+  return dict(stats) if total is None else {name: np.asarray(x / count) for name, x in total.items()}
+
+
+@dataclass(frozen=True)
+class Prepared:
+  """A run before its first step, or where its newest checkpoint left it."""
+  model: Any
+  pixels: forward.Pixels
+  tx: optax.GradientTransformation
+  state: train.TrainState
+  saver: Saver
+  trained: frozenset[str]
+  blocks: tuple[str, ...]  # of the trunk that train; () where only the head does
+  table: list[dict[str, Any]]  # what trains, from `optim.table`
+  report: dict[str, Any]
+
+
+def prepare(config: ConfigDict, manifest: Manifest, folder: Path, mesh: jax.sharding.Mesh, steps: int,
+            clips: Callable[[], Iterable[Mapping[str, Any]]]) -> Prepared:
+  """First values, then what trains, then the newest valid checkpoint of the folder over them.
+
+  Raises ConfigError where the rules do not fit or nothing trains, WeightsError where base or checkpoint do not fit.
+  """
+  begin = start(config, manifest.classes, clips)
+  labels, groups = trees.assign(begin.params, config.rules), optim.make_groups(config)
+  trained = frozenset(name for name, group in labels.items() if groups[group]["train"])
+  if not trained:
+    raise ConfigError("No group trains: set train=True in one of config.groups.")
+  blocks = tuple(sorted({name.split("/")[0] for name in trained} - {"head"}))
+  model = begin.model.clone(trained_blocks=blocks) if config.model.bn == "batch" else begin.model
+  moved = {name for name in begin.batch_stats if config.model.bn == "batch" and name.split("/")[0] in blocks}
+  tx = optim.make_optimizer(config, labels, steps)
+  state = train.make_state(begin.params, begin.batch_stats, tx, mesh)
+  saver = Saver(folder / "checkpoints", trained | moved | ({*begin.params, *begin.batch_stats} - begin.loaded),
+                {"base": begin.base, "manifest": manifest.sha256, "classes": list(manifest.classes)})
+  state = jax.device_put(saver.restore(state, saver.store.newest()), sharding.replicated(mesh))
+  return Prepared(model, forward.make_pixels(config, model), tx, state, saver, trained, blocks,
+                  optim.table(config, labels, state.params, state.opt_state), begin.report)

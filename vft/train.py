@@ -52,7 +52,7 @@ def make_train_step(forward: Callable[..., Any], tx: optax.GradientTransformatio
   A loss or gradient that is not finite leaves parameters and optimiser as they were.
   """
   def loss_of(params, frozen, stats, part, rng):
-    logits, stats = forward({**frozen, **params}, stats, part, rng)
+    logits, stats = forward({**frozen, **params}, stats, part, rng=rng)
     scores = logits["label"].mean(axis=1)  # (B, K)
     losses = jnp.where(part["mask"], cross_entropy(scores, part["label"]["label"], smoothing), 0.0)
     return losses.sum(), (stats, losses, metrics.step(losses, scores, part["label"]["label"], part["mask"]))

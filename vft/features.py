@@ -1,0 +1,178 @@
+"""Features once: where only head/ trains, each clip and view passes the frozen trunk a single time and is kept on disk."""
+import hashlib
+import json
+import logging
+import shutil
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from vft import forward, sharding, trees
+from vft.data import pipeline, sampling
+from vft.data.manifest import Manifest
+from vft.errors import ConfigError
+
+VERSION = 1  # raise it when decoding, cropping or pooling changes what is stored
+CHUNK = 16  # batches a file
+
+
+@partial(jax.jit, static_argnames=("model", "pixels", "train"))
+def _pass(model: Any, params: Any, batch_stats: Any, batch: Any, pixels: forward.Pixels, train: bool) -> jax.Array:
+  return forward.pooled_tokens(model, params, batch_stats, batch, pixels, train)
+
+
+@dataclass
+class Features:
+  """Tokens (V, N, D) float32 of (row, copy); a clip that could not be decoded is absent and its row listed."""
+  tokens: dict[tuple[int, int], np.ndarray]
+  failed: set[int] = field(default_factory=set)
+  new: int = 0  # how many passed the trunk now; the others came from the disk
+
+  def batch(self, rows: np.ndarray, copies: np.ndarray, labels: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
+    """A batch of tokens (B, V, N, D); absent clips and padding are zero and masked."""
+    keys = list(zip(rows.tolist(), copies.tolist(), strict=True))
+    empty = np.zeros_like(next(iter(self.tokens.values())))
+    tokens = np.stack([self.tokens.get(k, empty) for k in keys])
+    have = np.array([k in self.tokens for k in keys])
+    return {"tokens": tokens, "label": {"label": labels.astype(np.int32)}, "row": rows.astype(np.int32),
+            "copy": copies.astype(np.int32), "mask": mask & have}
+
+
+def trunk_identity(model: Any, config: ConfigDict, params: Mapping[str, Any], batch_stats: Mapping[str, Any]) -> str:
+  """Digest of the trunk: family, version, variant, options, arithmetic and every array of it."""
+  trunk = {k: v for k, v in {**params, **batch_stats}.items() if not k.startswith("head/")}
+  said = [VERSION, model.version, config.model.name, config.model.variant, config.model.dtype, config.model.head == "original",
+          config.model.options.to_dict(), trees.sha256(trunk)]
+  return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:24]
+
+
+def clip_key(manifest: Manifest, config: ConfigDict, pixels: forward.Pixels, row: int, copy: int, views: int,
+             train: bool) -> str:
+  """Digest of all that decides a clip's pixels: source bytes, frame times, decoding, cropping, augmentation."""
+  entry, d = manifest.table.iloc[row], config.data
+  times = [sampling.clip_times(entry.duration_s, num_frames=d.num_frames, fps=d.fps, start_s=entry.start_s,
+                               end_s=entry.end_s, view=v, views=views, single_frame=d.single_frame).tolist()
+           for v in range(views)]
+  said = [entry.sha256, times, d.resize, pixels.size, pixels.mean, pixels.std]
+  if train and pixels.augment is not None:  # drawn from (seed, row, copy)
+    said += [pixels.augment, config.augment.time_jitter, pixels.seed, row, copy]
+  return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+
+
+class Store:
+  """Files of {keys (n,), tokens (n, V, N, D)} in a folder; written whole or not at all, so any number may write."""
+
+  def __init__(self, folder: Path):
+    self.folder = folder
+    folder.mkdir(parents=True, exist_ok=True)
+    self._pending: dict[str, np.ndarray] = {}
+
+  def load(self, keys: Iterable[str]) -> dict[str, np.ndarray]:
+    """Those of the keys that are stored."""
+    wanted, found = set(keys), {}
+    for path in sorted(self.folder.glob("*.npz")):
+      try:
+        with np.load(path) as file:
+          names, tokens = file["keys"], file["tokens"]
+      except (OSError, ValueError, zipfile.BadZipFile, KeyError) as e:
+        logging.warning("damaged feature file %s removed (%s); its clips are computed again", path, e)
+        path.unlink()
+        continue
+      found.update({k: tokens[i] for i, k in enumerate(names.tolist()) if k in wanted})
+    return found
+
+  def add(self, key: str, tokens: np.ndarray) -> None:
+    """Keeps a clip for the next `flush`."""
+    self._pending[key] = tokens
+
+  def flush(self) -> None:
+    """Writes what was added."""
+    if self._pending:
+      keys = sorted(self._pending)
+      path = self.folder / f"{hashlib.sha256(''.join(keys).encode()).hexdigest()[:24]}.npz"
+      partial_path = path.with_suffix(".tmp")
+      with partial_path.open("wb") as file:
+        np.savez(file, keys=np.array(keys), tokens=np.stack([self._pending[k] for k in keys]))
+      partial_path.replace(path)
+      self._pending = {}
+
+
+def check_size(clips: int, views: int, tokens: int, width: int, config: ConfigDict, folder: Path) -> int:
+  """Bytes that the features will take. Raises ConfigError when that is over cache_max_gb or the free space."""
+  size = clips * views * tokens * width * 4
+  free = shutil.disk_usage(folder).free
+  if size > config.features.cache_max_gb * 1e9 or size > free:
+    raise ConfigError(f"The features would take {size / 1e9:.1f} GB in {folder}; allowed are config.features.cache_max_gb = "
+                      f"{config.features.cache_max_gb:g} GB, free are {free / 1e9:.1f} GB.\nRaise the limit, give another "
+                      "--config.features.dir, or train without them: --config.features.cache=False.")
+  return size
+
+
+def compute(model: Any, params: Mapping[str, Any], batch_stats: Mapping[str, Any], manifest: Manifest, config: ConfigDict,
+            rows: np.ndarray, *, views: int, train: bool, mesh: jax.sharding.Mesh,
+            tick: Callable[[int, int], None]) -> Features:
+  """Features of rows, from the disk where they are, else by one pass of the trunk.
+
+  Args:
+    rows: of the manifest.
+    views: clips per video.
+    train: whether the clips are augmented (then config.augment.copies of each).
+    tick: called as tick(done, todo) after every batch.
+  """
+  pixels = forward.make_pixels(config, model)
+  augmented = train and pixels.augment is not None
+  copies = config.augment.copies if augmented else 1
+  folder = Path(config.features.dir or "~/.cache/vft/features").expanduser()
+  store = Store(folder / trunk_identity(model, config, params, batch_stats))
+  keys = {(int(r), c): clip_key(manifest, config, pixels, int(r), c, views, train) for r in rows for c in range(copies)}
+  stored = store.load(keys.values())
+  out = Features({k: stored[key] for k, key in keys.items() if key in stored})
+  missing = np.array(sorted({r for r, c in keys if (r, c) not in out.tokens}), np.int64)
+  batch = -(-config.features.batch // jax.device_count()) * jax.device_count()
+  for number, clips in enumerate(pipeline.eval_batches(manifest, config, missing, batch=batch, views=views,
+                                                       copies=copies if augmented else None) if len(missing) else ()):
+    on_device = sharding.put_batch(clips, mesh)
+    tokens = np.asarray(_pass(model, params, batch_stats, on_device, pixels, train))
+    if not number:
+      check_size(len(missing) * copies, views, *tokens.shape[2:], config, folder)
+    for row, copy, good, value in zip(clips["row"].tolist(), clips["copy"].tolist(), clips["mask"], tokens, strict=True):
+      if good:
+        store.add(keys[row, copy], value)
+        out.tokens[row, copy] = value
+        out.new += 1
+      elif row >= 0:
+        out.failed.add(row)
+    if number % CHUNK == CHUNK - 1:
+      store.flush()
+    tick(min((number + 1) * batch, len(missing) * copies), len(missing) * copies)
+  store.flush()
+  return out
+
+
+def train_batches(features: Features, manifest: Manifest, config: ConfigDict, *, start_step: int) -> Iterator[dict[str, Any]]:
+  """The same clips in the same order as `pipeline.train_batches`, as tokens."""
+  rows, size = manifest.rows("train"), config.train.batch
+  order, copies = pipeline.order(len(rows), config.seed), config.augment.copies if config.augment.enabled else 1
+  step = start_step
+  while True:
+    g = np.arange(step * size, (step + 1) * size)
+    chosen = rows[np.array([order[int(i)] for i in g])]
+    yield features.batch(chosen, g // len(rows) % copies, manifest.labels(chosen), np.ones(size, bool))
+    step += 1
+
+
+def eval_batches(features: Features, manifest: Manifest, rows: np.ndarray, size: int) -> Iterator[dict[str, Any]]:
+  """Rows in order as tokens; the last batch is padded with row -1 and masked."""
+  for start in range(0, len(rows), size):
+    chosen = rows[start:start + size]
+    pad = size - len(chosen)
+    labels = np.pad(manifest.labels(chosen), (0, pad))
+    yield features.batch(np.pad(chosen, (0, pad), constant_values=-1), np.zeros(size, int), labels,
+                         np.arange(size) < len(chosen))

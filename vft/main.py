@@ -1,0 +1,101 @@
+"""python -m vft.main --config=configs/medical.py [--workdir=FOLDER] [--config.FIELD=VALUE ...]"""
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+from absl import flags
+from ml_collections import ConfigDict
+from ml_collections.config_flags import config_flags
+
+from vft import config as configs
+from vft.errors import ConfigError, VftError
+
+
+class Stopped(Exception):
+  """The run was asked to stop and has saved."""
+
+  def __init__(self, number: int):
+    super().__init__(signal.Signals(number).name)
+    self.exit_code = 128 + number
+
+
+class StopRequest:
+  """SIGTERM or SIGINT is answered after the step at work: save, then exit 143 or 130. A second SIGINT stops at once."""
+
+  def __init__(self):
+    self._number = 0
+    for number in (signal.SIGTERM, signal.SIGINT):
+      signal.signal(number, self._note)
+
+  def _note(self, number: int, frame: FrameType | None) -> None:
+    del frame
+    if self._number and number == signal.SIGINT:
+      raise KeyboardInterrupt
+    self._number = number
+    print(f"{signal.Signals(number).name}: stopping after this step; again to stop at once", file=sys.stderr)
+
+  def check(self) -> None:
+    """Raises Stopped when a signal has come."""
+    if self._number:
+      raise Stopped(self._number)
+
+
+def parse(argv: list[str]) -> tuple[ConfigDict, Path, bool]:
+  """Arguments -> (config with its flags applied, workdir, verbose). Raises ConfigError."""
+  names = [a.split("=", 1)[1] for a in argv if a.startswith(("--config=", "-config="))]
+  if len(names) != 1:
+    raise ConfigError(f"Expected one --config, found {len(names)}: {' '.join(argv) or 'no arguments'}\n"
+                      "Write: python -m vft.main --config=configs/medical.py")
+  values = flags.FlagValues()
+  config = configs.load(names[0])
+  config_flags.DEFINE_config_dict("config", config, flag_values=values)
+  flags.DEFINE_string("workdir", f"runs/{Path(names[0]).stem}", "Folder of the run.", flag_values=values)
+  flags.DEFINE_bool("verbose", False, "Show tracebacks.", short_name="v", flag_values=values)
+  try:
+    rest = values(["vft", *(a for a in argv if not a.startswith(("--config=", "-config=")))])
+  except (flags.Error, ValueError, TypeError, KeyError, AttributeError) as e:
+    raise ConfigError(f"{str(e).strip(chr(34))}\nEvery field is listed in {configs.SHIPPED / 'default.py'}; write "
+                      "--config.train.batch=16 and the like.") from e
+  if len(rest) > 1:
+    raise ConfigError(f"Unexpected: {' '.join(rest[1:])}. Flags are written --name=value.")
+  return values.config, Path(values.workdir), values.verbose
+
+
+def guarded(work) -> int:
+  """Calls work() and returns the exit code; a user's mistake ends in one message, without a traceback."""
+  try:
+    work()
+  except VftError as e:
+    if "-v" in sys.argv or "--verbose" in sys.argv:
+      raise
+    print(f"vft: {e}", file=sys.stderr)
+    return e.exit_code
+  except Stopped as e:
+    print(f"vft: stopped by {e}; saved. The same command goes on from here.", file=sys.stderr)
+    return e.exit_code
+  except KeyboardInterrupt:
+    print("vft: stopped at once; the same command goes on from the last checkpoint.", file=sys.stderr)
+    return 130
+  return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+  """Runs the training that the arguments ask for; returns the exit code of DESIGN."""
+  logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+  def work():
+    config, workdir, _ = parse(sys.argv[1:] if argv is None else argv)
+    configs.check(config)
+    stop = StopRequest()
+    from vft import run  # after the flags: a mistake in them costs no start of jax
+    run.run(config, workdir, stop.check)
+  return guarded(work)
+
+
+if __name__ == "__main__":
+  code = main()
+  sys.stdout.flush()
+  sys.stderr.flush()
+  os._exit(code) if code else sys.exit(code)

@@ -1,0 +1,159 @@
+"""The table of contents of a training run: read it from top to bottom."""
+import json
+import logging
+import resource
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from vft import config as configs
+from vft import controls, evaluate, features, forward, predict, sharding, startup, tables, train
+from vft import workdir as workdirs
+from vft.data import manifest as manifests
+from vft.data import pipeline
+from vft.hooks import EvalHook, LogHook, Stop, StopHook, Tick, montage
+from vft.writer import Clock, Writer
+
+
+@dataclass(frozen=True)
+class Outcome:
+  """What the best checkpoint of a run says of validation and test, and what it took."""
+  val: evaluate.Predictions
+  test: evaluate.Predictions
+  facts: dict[str, Any]
+
+
+def run(config: ConfigDict, folder: Path, stop: Stop = lambda: None) -> dict[str, Any]:
+  """Trains, evaluates and compares with the controls; returns what result.json holds.
+
+  The same call on a finished folder prints its table; on an unfinished one it goes on. Raises errors.VftError.
+  """
+  configs.check(config)
+  sharding.check_batch(config.train.batch, config.train.accum)
+  with workdirs.locked(folder):
+    workdirs.settle_config(folder, config)
+    if (folder / "result.json").is_file():
+      result = json.loads((folder / "result.json").read_text())
+    else:
+      result = _run(config, folder, Clock(), stop)
+    tables.print_results(result)
+  return result
+
+
+def _run(config: ConfigDict, folder: Path, clock: Clock, stop: Stop) -> dict[str, Any]:
+  workdirs.write_json(folder / "env.json", workdirs.environment())
+  with clock("manifest"):
+    manifest = load_manifest(config, folder)
+  main = fine_tune(config, manifest, folder, clock, stop)
+  for split in ("val", "test"):
+    predict.write_predictions(folder / f"predictions_{split}.csv", getattr(main, split), manifest)
+  compared = {}
+  for name in config.controls:
+    logging.info("control: %s", name)
+    other = {split: controls.majority(manifest, split) for split in ("val", "test")} if name == "majority" else vars(
+        fine_tune(controls.make_config(config, name), manifest, folder / "controls" / name, clock, stop))
+    with clock("eval"):
+      compared[name] = {**evaluate.figures(other["test"], manifest, config),
+                        "difference": evaluate.differences(main.test, other["test"], manifest, config)}
+  with clock("eval"):
+    result = {split: evaluate.figures(getattr(main, split), manifest, config) for split in ("val", "test")}
+  used = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+  cost = {"total_s": clock.total_s, "by_cause": dict(clock.seconds), "peak_memory_gib": used / 2**20, **main.facts}
+  result.update(controls=compared, cost=cost, data=manifest.summary())
+  workdirs.write_json(folder / "result.json", result)
+  return result
+
+
+def load_manifest(config: ConfigDict, folder: Path) -> manifests.Manifest:
+  """The manifest of the folder, or a new one, written once; what was skipped goes to skipped.csv."""
+  path = folder / "manifest.csv"
+  if path.is_file():
+    return manifests.load(path, config)
+  manifest = manifests.make_manifest(config)
+  for warning in manifest.warnings:
+    logging.warning(warning)
+  manifest.save(path)
+  manifest.write_skipped(folder / "skipped.csv")
+  return manifest
+
+
+def fine_tune(config: ConfigDict, manifest: manifests.Manifest, folder: Path, clock: Clock, stop: Stop) -> Outcome:
+  """One model: start, groups, features or batches, steps, best checkpoint, predictions."""
+  folder.mkdir(parents=True, exist_ok=True)
+  mesh = sharding.make_mesh(config.mesh.fsdp)
+  train_rows, size = manifest.rows("train"), config.train.batch
+  steps_per_epoch = max(len(train_rows) // size, 1)
+  until = config.train.epochs * steps_per_epoch
+
+  # First values, what trains, and the newest valid checkpoint: fixed before the first step.
+  with clock("start"):
+    begin = startup.prepare(config, manifest, folder, mesh, until, partial(startup_clips, config, manifest))
+    model, pixels, state, saver = begin.model, begin.pixels, begin.state, begin.saver
+    (folder / "params.txt").write_text(tables.print_groups(begin.table))
+    workdirs.write_json(folder / "weights.json", begin.report)
+
+  # Where only the head trains, the trunk runs once over every clip; else clips are decoded again for every epoch.
+  held_out = np.sort(np.concatenate([manifest.rows("val"), manifest.rows("test")]))
+  cached = config.features.cache and not begin.blocks
+  with Writer(folder, tensorboard=config.log.tensorboard, progress=config.log.progress, total_steps=until) as writer:
+    writer.truncate(int(state.step))
+    writer.images(0, "first_clips", first_clips(config, manifest, pixels))
+    if cached:
+      tick = Tick(writer, clock, stop)
+      with clock("features"):
+        shared = dict(model=model, params=state.params, batch_stats=state.batch_stats, manifest=manifest, config=config,
+                      mesh=mesh, tick=tick)
+        clips = features.compute(rows=train_rows, views=1, train=True, **shared)
+        views = features.compute(rows=held_out, views=config.eval.views, train=False, **shared)
+      manifest.report_failed(clips.failed | views.failed, folder / "skipped.csv")
+      batches = features.train_batches(clips, manifest, config, start_step=int(state.step))
+    else:
+      batches = pipeline.train_batches(manifest, config, batch=size, start_step=int(state.step))
+
+    def eval_batches(split: str) -> Iterator[dict[str, Any]]:
+      rows = manifest.rows(split)
+      if cached:
+        return features.eval_batches(views, manifest, rows, size)
+      return pipeline.eval_batches(manifest, config, rows, batch=size, views=config.eval.views)
+
+    # Steps. Hooks run in this order: a state is evaluated before it is saved, and saved before the run may stop.
+    step = train.make_train_step(partial(forward.logits, model, pixels=pixels, train=True, train_trunk=bool(begin.blocks)),
+                                 begin.tx, begin.trained, accum=config.train.accum,
+                                 smoothing=config.train.label_smoothing, seed=config.seed)
+    validate = evaluate.make_evaluator(model, pixels, lambda: eval_batches("val"), manifest, config, mesh)
+    state = train.fit(state, batches, step=step, until=until, mesh=mesh, clock=clock, ids=manifest.ids, hooks=(
+        LogHook(writer, clock, config),
+        EvalHook(writer, clock, config, validate, saver, until, steps_per_epoch, manifest.classes),
+        StopHook(stop, saver)))
+
+    # The best checkpoint by validation is looked at once more, and at the test split for the first time.
+    with clock("eval"):
+      best = saver.restore(state, saver.store.best())
+      val, test = (evaluate.predict(model, best.params, best.batch_stats, pixels, eval_batches(split), mesh)
+                   for split in ("val", "test"))
+  saver.store.close()
+  return Outcome(val, test, {"steps": until, "best_step": int(best.step),
+                             "trained_parameters": sum(r["parameters"] for r in begin.table if r["train"])})
+
+
+def startup_clips(config: ConfigDict, manifest: manifests.Manifest, count: int = 0) -> Iterator[dict[str, Any]]:
+  """The first training clips in the order of the run, `count` or config.init.stats_clips of them, without augmentation."""
+  rows = manifest.rows("train")
+  order = pipeline.order(len(rows), config.seed)
+  chosen = rows[[order[i] for i in range(min(count or config.init.stats_clips, len(rows)))]]
+  return pipeline.eval_batches(manifest, config, chosen, batch=min(8, len(chosen)), views=1)
+
+
+def first_clips(config: ConfigDict, manifest: manifests.Manifest, pixels: forward.Pixels) -> np.ndarray:
+  """Four frames each of the first training clips as the model sees them, augmented where the run augments."""
+  batch = next(iter(startup_clips(config, manifest, count=8)))
+  plain = pixels._replace(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+  video = jax.jit(forward.inputs, static_argnames=("pixels", "train"))(
+      {k: batch[k] for k in ("video", "row", "copy")}, plain, True)
+  return montage(np.asarray(video))

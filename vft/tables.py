@@ -1,0 +1,147 @@
+"""Tables for the terminal: what trains, before the first step, and what came out, after the last."""
+import io
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, TextIO
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from vft.writer import duration
+
+HEADLINE = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1", "auroc": "AUROC"}
+LEVELS = ("video", "patient")
+
+
+def print_results(result: Mapping[str, Any], file: TextIO | None = None):
+  """The closing table of a run from its result.json: test figures, controls and cost. Fits 80 columns."""
+  console = Console(file=file or sys.stdout, highlight=False)
+  data, test, controls = result.get("data", {}), result.get("test", {}), result.get("controls", {})
+  levels = [level for level in LEVELS if test.get(level)]
+  digits = 3 if any(f.get("n", 0) >= 1000 for level in levels for f in test[level].values()) else 2
+  console.print()
+  if data.get("simulated"):
+    console.print(Text("SIMULATED data: these figures say nothing about real patients.", style="bold yellow"))
+  if levels:
+    console.print(_heading(data, test, levels))
+    console.print(_figures_table(test, levels, digits))
+  else:
+    console.print("No test figures in this result.")
+  if controls and levels:
+    console.print(_controls_table(controls, levels, digits))
+    _print_verdict(console, controls, levels[-1])
+  console.print(_cost(result.get("cost", {})))
+
+
+def print_groups(rows: Sequence[Mapping[str, Any]], file: TextIO | None = None) -> str:
+  """Rows of `optim.table` -> a printed table of what trains; returns it as plain text, 100 columns, for params.txt."""
+  table = Table(box=box.SIMPLE_HEAD, title="What trains", title_style="bold", title_justify="left", pad_edge=False)
+  table.add_column("group", overflow="fold")
+  for name in ("parameters", "size", "optimiser", "lr", "decay"):
+    table.add_column(name, justify="right", no_wrap=True)
+  table.add_column("schedule", no_wrap=True)
+  for row in rows:
+    trains = row.get("train", True)
+    rate = (f"{row['lr']:g}", f"{row['wd']:g}", str(row["schedule"])) if trains else ("frozen", "–", "–")
+    table.add_row(str(row["group"]), f"{row['parameters']:,}", _size(row["bytes"]), _size(row["optimizer_bytes"]), *rate,
+                  style="" if trains else "dim")
+  table.add_section()
+  total = {k: sum(row[k] for row in rows) for k in ("parameters", "bytes", "optimizer_bytes")}
+  active = sum(row["parameters"] for row in rows if row.get("train", True))
+  share = f"{100 * active / max(total['parameters'], 1):.2g} % trains"
+  table.add_row("all", f"{total['parameters']:,}", _size(total["bytes"]), _size(total["optimizer_bytes"]), "", "", share)
+  Console(file=file or sys.stdout, highlight=False).print(table)
+  plain = io.StringIO()
+  Console(file=plain, width=100, highlight=False, color_system=None, force_terminal=False).print(table)
+  return "\n".join(line.rstrip() for line in plain.getvalue().splitlines()) + "\n"
+
+
+def _heading(data: Mapping[str, Any], test: Mapping[str, Any], levels: Sequence[str]) -> Text:
+  unit = data.get("grouped_by") or "patient"
+  groups = max((f.get("n", 0) for f in test[levels[0]].values()), default=0)
+  text = Text("Test", style="bold")
+  text.append(f"  {data['source']}" if data.get("source") else "", style="not bold")
+  clips = data.get("clips")
+  if isinstance(clips, Mapping):
+    text.append(f"\nclips: {', '.join(f'{k} {v}' for k, v in clips.items())}", style="not bold")
+  text.append(f"\n95 % intervals in brackets, by bootstrap of {groups} {unit}s", style="not bold")
+  if unit == "video":
+    text.append("\ngrouped by video: if patients have several videos, the intervals are too narrow", style="yellow not bold")
+  return text
+
+
+def _figures_table(test: Mapping[str, Any], levels: Sequence[str], digits: int) -> Table:
+  table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+  table.add_column("figure", overflow="fold")
+  for level in levels:
+    table.add_column(f"per {level}", no_wrap=True)
+  names = HEADLINE | {k: k for k in test[levels[0]] if k.startswith("top")}
+  recalls = {k: f"  {k.removeprefix('recall/')}" for k in test[levels[0]] if k.startswith("recall/")}
+  for key, name in names.items():
+    if any(key in test[level] for level in levels):
+      table.add_row(name, *(_interval(test[level].get(key), digits) for level in levels))
+  if recalls:
+    table.add_row(Text("recall of", style="dim"))
+  for key, name in recalls.items():
+    table.add_row(name, *(_interval(test[level].get(key), digits) for level in levels))
+  return table
+
+
+def _controls_table(controls: Mapping[str, Any], levels: Sequence[str], digits: int) -> Table:
+  table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="Controls, and how much the model is better (difference)",
+                title_style="bold", title_justify="left")
+  table.add_column("control", overflow="fold")
+  for level in levels:
+    table.add_column(f"per {level}", no_wrap=True)
+  for control, entry in controls.items():
+    table.add_row(Text(control.replace("_", " "), style="bold"))
+    for key in ("accuracy", "balanced_accuracy", "auroc"):
+      cells = []
+      for level in levels:
+        figure, gain = (part.get(key) or {} for part in (entry.get(level) or {}, _difference(entry, level)))
+        cells.append(f"{_number(figure.get('value'), digits)}  {_interval(gain, digits, sign='+')}")
+      table.add_row(f"  {HEADLINE[key]}", *cells)
+  return table
+
+
+def _print_verdict(console: Console, controls: Mapping[str, Any], level: str):
+  """Names the controls that the model is not shown to beat: an interval of the difference that reaches down to 0."""
+  for control, entry in controls.items():
+    weak = [HEADLINE[k] for k in ("accuracy", "balanced_accuracy", "auroc")
+            if ((_difference(entry, level).get(k) or {}).get("low") or 0) <= 0 and _difference(entry, level).get(k)]
+    if weak:
+      console.print(Text(f"Not shown to beat {control.replace('_', ' ')} per {level} in {', '.join(weak)}.", "yellow"))
+
+
+def _difference(entry: Mapping[str, Any], level: str) -> Mapping[str, Any]:
+  return (entry.get("difference") or {}).get(level) or {}
+
+
+def _cost(cost: Mapping[str, Any]) -> Text:
+  parts = [duration(cost["total_s"])] if "total_s" in cost else []
+  total = max(cost.get("total_s") or 0, sum(cost.get("by_cause", {}).values()), 1e-9)
+  parts += [f"{k} {100 * v / total:.0f} %" for k, v in cost.get("by_cause", {}).items() if v / total >= 0.005]
+  if cost.get("peak_memory_gib") is not None:
+    parts.append(f"peak memory {cost['peak_memory_gib']:.1f} GiB")
+  return Text("Cost  ", style="bold").append(" · ".join(parts) or "not measured", style="not bold")
+
+
+def _interval(figure: Mapping[str, Any] | None, digits: int, sign: str = "") -> str:
+  """{"value", "low", "high"} -> "0.91 [0.86, 0.95]"; a dash for what is not defined."""
+  figure = figure or {}
+  value, low, high = (_number(figure.get(k), digits, sign) for k in ("value", "low", "high"))
+  return value if value == "–" or "–" in (low, high) else f"{value} [{low}, {high}]"
+
+
+def _number(value: float | None, digits: int, sign: str = "") -> str:
+  return "–" if value is None else f"{value:{sign}.{digits}f}"
+
+
+def _size(count: int) -> str:
+  for unit in ("B", "KiB", "MiB"):
+    if count < 1024:
+      return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+    count = count / 1024  # type: ignore[assignment]
+  return f"{count:.2f} GiB"
