@@ -10,7 +10,7 @@ def get_config():
   c.data.update(source="tfds:echo_phantom", num_frames=16, fps=16.0, resize=128, size=112)
   c.model.update(name="i3d", head="linear")
   c.init.update(weights="i3d_k400", keep_init=("head/.*",))
-  c.groups.update(trunk=dict(train=False), head=dict(train=True, lr=3e-3, wd=1e-3, schedule="cosine"))
+  c.groups = dict(trunk=dict(train=False), head=dict(train=True, lr=3e-3, wd=1e-3, schedule="cosine"))
   c.rules = (("head/.*", "head"), (".*", "trunk"))
   c.train.update(batch=32, epochs=60, eval_every=5)
   return c

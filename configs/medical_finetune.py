@@ -7,7 +7,7 @@ from configs import medical
 
 def get_config():
   c = medical.get_config()
-  c.groups.update(blocks=dict(train=True, lr=1e-4, wd=1e-4, schedule="cosine"))
+  c.groups = {**c.groups, "blocks": dict(train=True, lr=1e-4, wd=1e-4, schedule="cosine")}
   c.rules = (("head/.*", "head"), ("mixed_5[bc]/.*", "blocks"), (".*", "trunk"))
   c.augment.update(enabled=True)
   c.train.update(batch=16, epochs=5, eval_every=1)

@@ -25,6 +25,7 @@ POSITIVE = ("data.num_frames", "data.fps", "data.resize", "data.size", "data.max
             "train.epochs", "train.eval_every", "train.log_every", "features.batch", "eval.views", "eval.topk",
             "eval.bootstrap", "mesh.fsdp", "init.stats_clips")
 # Fields that may change between a run and its continuation: they move no figure.
+FREE = ("groups", "model.options")  # their keys are the user's
 HARMLESS = ("data.workers", "data.tfds_dir", "features", "log", "train.log_every")
 
 
@@ -68,13 +69,14 @@ def fields(config: ConfigDict) -> dict[str, Any]:
   flat = {}
   for key, value in config.items():
     inner = fields(value) if isinstance(value, ConfigDict) else None
-    flat.update({f"{key}.{k}": v for k, v in inner.items()} if inner is not None else {key: value})
+    flat.update({f"{key}.{k}": v for k, v in inner.items()} if inner else {key: value})
   return flat
 
 
 def check(config: ConfigDict) -> None:
   """Raises ConfigError for the first value that cannot work. Looks at values only, opens nothing."""
   flat = fields(config)
+  _check_fields(flat)
   for key, value in flat.items():
     if isinstance(value, float) and not math.isfinite(value):
       raise ConfigError(f"config.{key} is {value}; expected a finite number, such as --config.{key}=0.001.")
@@ -98,6 +100,17 @@ def check(config: ConfigDict) -> None:
     raise ConfigError(f"config.train.batch, {config.train.batch}, is not a multiple of config.train.accum, "
                       f"{config.train.accum}.")
   _check_groups(config)
+
+
+def _check_fields(flat: dict[str, Any]) -> None:
+  """A sub-config replaced by a plain dict passes ml_collections' lock with misspelt keys and without defaults."""
+  known = [k for k in fields(load(str(SHIPPED / "default.py"))) if not k.startswith(FREE)]
+  given = [k for k in flat if not k.startswith(FREE)]
+  unknown, missing = sorted(set(given) - set(known)), sorted(set(known) - set(given))
+  if unknown or missing:
+    hints = "".join(f"\n  config.{k} is unknown{did_you_mean(k, known)}" for k in unknown)
+    raise ConfigError(f"The config does not have the fields of {SHIPPED / 'default.py'}.{hints}\n  missing: {missing}\n"
+                      "Change a sub-config by c.model.update(name=...), never by c.model = dict(...).")
 
 
 def _choice(key: str, value: str, known: tuple[str, ...]) -> None:

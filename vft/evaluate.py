@@ -51,23 +51,26 @@ def levels(predictions: Predictions, manifest: Manifest) -> dict[str, tuple[np.n
 
 
 def figures(predictions: Predictions, manifest: Manifest, config: ConfigDict) -> dict[str, Any]:
-  """{"video": {metric: {value, low, high, n}, "confusion": [[...]]}, "patient": ...}, 95 % by patient bootstrap."""
+  """{"video": {metric: {value, low, high, n}}, "patient": ...}, 95 % by patient bootstrap."""
   out = {}
   for level, (probs, labels, groups) in levels(predictions, manifest).items():
     out[level] = stats.figures(labels, probs, groups, classes=manifest.classes, topk=config.eval.topk,
                                n=config.eval.bootstrap, seed=config.seed)
-    out[level]["confusion"] = metrics.confusion(labels, probs).tolist()
   return out
+
+
+def confusion(predictions: Predictions, manifest: Manifest) -> dict[str, list[list[int]]]:
+  """{"video": counts (K, K), "patient": ...}, rows the true class."""
+  return {level: metrics.confusion(labels, probs).tolist()
+          for level, (probs, labels, _) in levels(predictions, manifest).items()}
 
 
 def differences(main: Predictions, other: Predictions, manifest: Manifest, config: ConfigDict) -> dict[str, Any]:
   """{"video": {metric: {value, low, high}}, ...} of main - other, paired by row and resampled together."""
   shared = np.intersect1d(main.rows, other.rows)
   a, b = (levels(Predictions(shared, p.probs[np.isin(p.rows, shared)]), manifest) for p in (main, other))
-  return {level: {name: dict(zip(("value", "low", "high"), found, strict=True)) for name, found in
-                  stats.bootstrap_difference(a[level][1], a[level][0], b[level][0], a[level][2],
-                                             classes=manifest.classes, topk=config.eval.topk, n=config.eval.bootstrap,
-                                             seed=config.seed).items()}
+  return {level: stats.bootstrap_difference(a[level][1], a[level][0], b[level][0], a[level][2], classes=manifest.classes,
+                                            topk=config.eval.topk, n=config.eval.bootstrap, seed=config.seed)
           for level in a}
 
 

@@ -3,6 +3,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -11,7 +12,7 @@ from ml_collections import ConfigDict
 from ml_collections.config_flags import config_flags
 
 from vft import config as configs
-from vft.errors import ConfigError, VftError
+from vft.errors import ConfigError, VftError, did_you_mean
 
 
 class Stopped(Exception):
@@ -49,22 +50,33 @@ def parse(argv: list[str]) -> tuple[ConfigDict, Path, bool]:
   if len(names) != 1:
     raise ConfigError(f"Expected one --config, found {len(names)}: {' '.join(argv) or 'no arguments'}\n"
                       "Write: python -m vft.main --config=configs/medical.py")
-  values = flags.FlagValues()
-  config = configs.load(names[0])
-  config_flags.DEFINE_config_dict("config", config, flag_values=values)
+  values, config = flags.FlagValues(), configs.load(names[0])
+  overrides = [a for a in argv if not a.startswith(("--config=", "-config="))]
   flags.DEFINE_string("workdir", f"runs/{Path(names[0]).stem}", "Folder of the run.", flag_values=values)
   flags.DEFINE_bool("verbose", False, "Show tracebacks.", short_name="v", flag_values=values)
   try:
-    rest = values(["vft", *(a for a in argv if not a.startswith(("--config=", "-config=")))])
+    holder = config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=overrides)
+    rest = values(["vft", *overrides])
   except (flags.Error, ValueError, TypeError, KeyError, AttributeError) as e:
-    raise ConfigError(f"{str(e).strip(chr(34))}\nEvery field is listed in {configs.SHIPPED / 'default.py'}; write "
+    raise ConfigError(f"{_plain(e, config)}\nEvery field is listed in {configs.SHIPPED / 'default.py'}; write "
                       "--config.train.batch=16 and the like.") from e
   if len(rest) > 1:
     raise ConfigError(f"Unexpected: {' '.join(rest[1:])}. Flags are written --name=value.")
-  return values.config, Path(values.workdir), values.verbose
+  return holder.value, Path(values.workdir), values.verbose
 
 
-def guarded(work) -> int:
+def _plain(error: Exception, config: ConfigDict) -> str:
+  """What was mistyped, with the nearest field."""
+  text = str(error.args[0] if error.args else error).strip("\"'")
+  known = configs.fields(config)
+  for flag in (a.lstrip("-").partition("=")[0] for a in sys.argv[1:] if a.lstrip("-").startswith("config.")):
+    name = flag.removeprefix("config.")
+    if name not in known and not name.startswith(configs.FREE):
+      return f"config.{name} is unknown{did_you_mean(name, known)}"
+  return text
+
+
+def guarded(work: Callable[[], None]) -> int:
   """Calls work() and returns the exit code; a user's mistake ends in one message, without a traceback."""
   try:
     work()

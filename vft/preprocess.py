@@ -12,8 +12,8 @@ def to_float(video: jax.Array) -> jax.Array:
 
 
 def centre_crop(video: jax.Array, size: int) -> jax.Array:
-  """(..., R, R, 3) -> (..., size, size, 3)."""
-  return pix.center_crop(video, size, size)
+  """(B, T, R, R, 3) -> (B, T, size, size, 3)."""
+  return jax.vmap(lambda clip: pix.center_crop(clip, size, size))(video)
 
 
 def normalise(video: jax.Array, mean: Sequence[float], std: Sequence[float]) -> jax.Array:

@@ -16,7 +16,7 @@ from vft import config as configs
 from vft import controls, evaluate, features, forward, predict, sharding, startup, tables, train
 from vft import workdir as workdirs
 from vft.data import manifest as manifests
-from vft.data import pipeline
+from vft.data import pipeline, skipped
 from vft.hooks import EvalHook, LogHook, Stop, StopHook, Tick, montage
 from vft.writer import Clock, Writer
 
@@ -65,7 +65,8 @@ def _run(config: ConfigDict, folder: Path, clock: Clock, stop: Stop) -> dict[str
     result = {split: evaluate.figures(getattr(main, split), manifest, config) for split in ("val", "test")}
   used = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
   cost = {"total_s": clock.total_s, "by_cause": dict(clock.seconds), "peak_memory_gib": used / 2**20, **main.facts}
-  result.update(controls=compared, cost=cost, data=manifest.summary())
+  result.update(controls=compared, cost=cost, data=skipped.summary(manifest, config, main.facts["skipped"]),
+                confusion={split: evaluate.confusion(getattr(main, split), manifest) for split in ("val", "test")})
   workdirs.write_json(folder / "result.json", result)
   return result
 
@@ -79,7 +80,6 @@ def load_manifest(config: ConfigDict, folder: Path) -> manifests.Manifest:
   for warning in manifest.warnings:
     logging.warning(warning)
   manifest.save(path)
-  manifest.write_skipped(folder / "skipped.csv")
   return manifest
 
 
@@ -104,6 +104,7 @@ def fine_tune(config: ConfigDict, manifest: manifests.Manifest, folder: Path, cl
   with Writer(folder, tensorboard=config.log.tensorboard, progress=config.log.progress, total_steps=until) as writer:
     writer.truncate(int(state.step))
     writer.images(0, "first_clips", first_clips(config, manifest, pixels))
+    failed: set[int] = set()
     if cached:
       tick = Tick(writer, clock, stop)
       with clock("features"):
@@ -111,10 +112,11 @@ def fine_tune(config: ConfigDict, manifest: manifests.Manifest, folder: Path, cl
                       mesh=mesh, tick=tick)
         clips = features.compute(rows=train_rows, views=1, train=True, **shared)
         views = features.compute(rows=held_out, views=config.eval.views, train=False, **shared)
-      manifest.report_failed(clips.failed | views.failed, folder / "skipped.csv")
+      failed = clips.failed | views.failed
       batches = features.train_batches(clips, manifest, config, start_step=int(state.step))
     else:
       batches = pipeline.train_batches(manifest, config, batch=size, start_step=int(state.step))
+    left_out = skipped.write_skipped(manifest, failed, folder / "skipped.csv", config)
 
     def eval_batches(split: str) -> Iterator[dict[str, Any]]:
       rows = manifest.rows(split)
@@ -127,7 +129,7 @@ def fine_tune(config: ConfigDict, manifest: manifests.Manifest, folder: Path, cl
                                  begin.tx, begin.trained, accum=config.train.accum,
                                  smoothing=config.train.label_smoothing, seed=config.seed)
     validate = evaluate.make_evaluator(model, pixels, lambda: eval_batches("val"), manifest, config, mesh)
-    state = train.fit(state, batches, step=step, until=until, mesh=mesh, clock=clock, ids=manifest.ids, hooks=(
+    state = train.fit(state, batches, step=step, until=until, mesh=mesh, clock=clock, ids=lambda rows: manifest.table.id.iloc[rows].tolist(), hooks=(
         LogHook(writer, clock, config),
         EvalHook(writer, clock, config, validate, saver, until, steps_per_epoch, manifest.classes),
         StopHook(stop, saver)))
@@ -138,7 +140,7 @@ def fine_tune(config: ConfigDict, manifest: manifests.Manifest, folder: Path, cl
       val, test = (evaluate.predict(model, best.params, best.batch_stats, pixels, eval_batches(split), mesh)
                    for split in ("val", "test"))
   saver.store.close()
-  return Outcome(val, test, {"steps": until, "best_step": int(best.step),
+  return Outcome(val, test, {"steps": until, "best_step": int(best.step), "skipped": left_out,
                              "trained_parameters": sum(r["parameters"] for r in begin.table if r["train"])})
 
 
@@ -147,7 +149,9 @@ def startup_clips(config: ConfigDict, manifest: manifests.Manifest, count: int =
   rows = manifest.rows("train")
   order = pipeline.order(len(rows), config.seed)
   chosen = rows[[order[i] for i in range(min(count or config.init.stats_clips, len(rows)))]]
-  return pipeline.eval_batches(manifest, config, chosen, batch=min(8, len(chosen)), views=1)
+  here = config.copy_and_resolve_references()
+  here.data.workers = 0  # too few clips for processes of their own
+  return pipeline.eval_batches(manifest, here, chosen, batch=min(8, len(chosen)), views=1)
 
 
 def first_clips(config: ConfigDict, manifest: manifests.Manifest, pixels: forward.Pixels) -> np.ndarray:

@@ -39,6 +39,18 @@ def make_model(config: ConfigDict, classes: tuple[str, ...]) -> Any:
                      dtype=m.dtype, bn=m.bn, **m.options.to_dict())
 
 
+def first_values(model: nn.Module, seed: int, shape: tuple[int, ...], keep: tuple[str, ...]) -> dict[str, Any]:
+  """init(seed) of the names that match `keep`; the others, soon to be loaded, are zeros and cost no time."""
+  key, video = jax.random.key(seed), jnp.zeros(shape)
+  shapes = {"batch_stats": {}, **jax.eval_shape(model.init, key, video)}
+
+  def kept(tree):
+    return {name: x for name, x in trees.flatten(tree).items() if trees.matches(name, keep)}
+  drawn = jax.jit(lambda: {kind: kept(tree) for kind, tree in model.init(key, video).items()})()
+  return {kind: trees.unflatten({name: np.asarray(drawn.get(kind, {}).get(name, np.broadcast_to(np.float32(0), x.shape)))
+                                 for name, x in trees.flatten(tree).items()}) for kind, tree in shapes.items()}
+
+
 def start(config: ConfigDict, classes: tuple[str, ...],
           clips: Callable[[], Iterable[Mapping[str, Any]]]) -> Start:
   """Builds the model and its first values.
@@ -50,10 +62,10 @@ def start(config: ConfigDict, classes: tuple[str, ...],
   """
   model = make_model(config, classes)
   shape = (1, config.data.num_frames, config.data.size, config.data.size, 3)
-  variables = jax.jit(model.init)(jax.random.key(config.seed), jnp.zeros(shape))
-  variables = jax.tree.map(np.asarray, {"batch_stats": {}, **variables})
+  keep = tuple(config.init.keep_init) if config.init.weights else (".*",)
+  variables = first_values(model, config.seed, shape, keep)
   if config.init.weights:
-    variables, report = convert.load(variables, config.init.weights, model=model, keep_init=tuple(config.init.keep_init))
+    variables, report = convert.load(variables, config.init.weights, model=model, keep_init=keep)
     loaded = frozenset(name for name, _ in report.loaded)
     base, saved = {"name": config.init.weights, "sha256": report.sha256}, report.to_json()
   else:

@@ -1,5 +1,6 @@
 """Tables for the terminal: what trains, before the first step, and what came out, after the last."""
 import io
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
@@ -13,23 +14,25 @@ from vft.writer import duration
 
 HEADLINE = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1", "auroc": "AUROC"}
 LEVELS = ("video", "patient")
+MANY = 20  # classes
 
 
 def print_results(result: Mapping[str, Any], file: TextIO | None = None):
   """The closing table of a run from its result.json: test figures, controls and cost. Fits 80 columns."""
-  console = Console(file=file or sys.stdout, highlight=False)
+  console = _console(file or sys.stdout)
   data, test, controls = result.get("data", {}), result.get("test", {}), result.get("controls", {})
   levels = [level for level in LEVELS if test.get(level)]
   digits = 3 if any(f.get("n", 0) >= 1000 for level in levels for f in test[level].values()) else 2
   console.print()
   if data.get("simulated"):
-    console.print(Text("SIMULATED data: these figures say nothing about real patients.", style="bold yellow"))
+    console.print(Text("SIMULATED data: these figures say nothing about real videos.", style="bold yellow"))
   if levels:
     console.print(_heading(data, test, levels))
     console.print(_figures_table(test, levels, digits))
   else:
     console.print("No test figures in this result.")
   if controls and levels:
+    console.print(Text("Controls: their figure, and by how much the model is better", style="bold"))
     console.print(_controls_table(controls, levels, digits))
     _print_verdict(console, controls, levels[-1])
   console.print(_cost(result.get("cost", {})))
@@ -45,16 +48,14 @@ def print_groups(rows: Sequence[Mapping[str, Any]], file: TextIO | None = None) 
   for row in rows:
     trains = row.get("train", True)
     rate = (f"{row['lr']:g}", f"{row['wd']:g}", str(row["schedule"])) if trains else ("frozen", "–", "–")
-    table.add_row(str(row["group"]), f"{row['parameters']:,}", _size(row["bytes"]), _size(row["optimizer_bytes"]), *rate,
-                  style="" if trains else "dim")
+    table.add_row(str(row["group"]), *_amounts(row), *rate, style="" if trains else "dim")
   table.add_section()
   total = {k: sum(row[k] for row in rows) for k in ("parameters", "bytes", "optimizer_bytes")}
   active = sum(row["parameters"] for row in rows if row.get("train", True))
-  share = f"{100 * active / max(total['parameters'], 1):.2g} % trains"
-  table.add_row("all", f"{total['parameters']:,}", _size(total["bytes"]), _size(total["optimizer_bytes"]), "", "", share)
-  Console(file=file or sys.stdout, highlight=False).print(table)
+  table.add_row("all", *_amounts(total), "", "", f"{100 * active / max(total['parameters'], 1):.3g} % trains")
+  _console(file or sys.stdout).print(table)
   plain = io.StringIO()
-  Console(file=plain, width=100, highlight=False, color_system=None, force_terminal=False).print(table)
+  _console(plain, width=100, color_system=None, force_terminal=False).print(table)
   return "\n".join(line.rstrip() for line in plain.getvalue().splitlines()) + "\n"
 
 
@@ -68,7 +69,8 @@ def _heading(data: Mapping[str, Any], test: Mapping[str, Any], levels: Sequence[
     text.append(f"\nclips: {', '.join(f'{k} {v}' for k, v in clips.items())}", style="not bold")
   text.append(f"\n95 % intervals in brackets, by bootstrap of {groups} {unit}s", style="not bold")
   if unit == "video":
-    text.append("\ngrouped by video: if patients have several videos, the intervals are too narrow", style="yellow not bold")
+    text.append("\ngrouped by video: if patients have several videos, the intervals are too narrow",
+                style="yellow not bold")
   return text
 
 
@@ -84,17 +86,21 @@ def _figures_table(test: Mapping[str, Any], levels: Sequence[str], digits: int) 
       table.add_row(name, *(_interval(test[level].get(key), digits) for level in levels))
   if recalls:
     table.add_row(Text("recall of", style="dim"))
-  for key, name in recalls.items():
-    table.add_row(name, *(_interval(test[level].get(key), digits) for level in levels))
+  shown = list(recalls)
+  if len(recalls) > MANY:  # a list of hundreds hides what is above it: show where the model is weakest
+    shown = sorted(recalls, key=lambda k: test[levels[0]][k]["value"])[:MANY // 2]
+  for key in shown:
+    table.add_row(recalls[key], *(_interval(test[level].get(key), digits) for level in levels))
+  if len(shown) < len(recalls):
+    table.add_row(Text(f"  these are the {len(shown)} lowest of {len(recalls)}", style="dim"))
   return table
 
 
 def _controls_table(controls: Mapping[str, Any], levels: Sequence[str], digits: int) -> Table:
-  table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="Controls, and how much the model is better (difference)",
-                title_style="bold", title_justify="left")
+  table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
   table.add_column("control", overflow="fold")
   for level in levels:
-    table.add_column(f"per {level}", no_wrap=True)
+    table.add_column(f"per {level}\n{'value':{digits + 4}}difference", no_wrap=True)
   for control, entry in controls.items():
     table.add_row(Text(control.replace("_", " "), style="bold"))
     for key in ("accuracy", "balanced_accuracy", "auroc"):
@@ -120,12 +126,17 @@ def _difference(entry: Mapping[str, Any], level: str) -> Mapping[str, Any]:
 
 
 def _cost(cost: Mapping[str, Any]) -> Text:
-  parts = [duration(cost["total_s"])] if "total_s" in cost else []
-  total = max(cost.get("total_s") or 0, sum(cost.get("by_cause", {}).values()), 1e-9)
-  parts += [f"{k} {100 * v / total:.0f} %" for k, v in cost.get("by_cause", {}).items() if v / total >= 0.005]
+  parts = [duration(cost["total_s"])] if cost.get("total_s") is not None else []
   if cost.get("peak_memory_gib") is not None:
     parts.append(f"peak memory {cost['peak_memory_gib']:.1f} GiB")
-  return Text("Cost  ", style="bold").append(" · ".join(parts) or "not measured", style="not bold")
+  total = max(cost.get("total_s") or 0, sum(cost.get("by_cause", {}).values()), 1e-9)
+  shares = [f"{k} {100 * v / total:.0f} %" for k, v in cost.get("by_cause", {}).items() if v / total >= 0.005]
+  lines = [" · ".join(part) for part in (parts, shares) if part]
+  return Text("Cost  ", style="bold").append("\n      ".join(lines) or "not measured", style="not bold")
+
+
+def _console(file: Any, **options: Any) -> Console:
+  return Console(file=file, highlight=False, markup=False, emoji=False, **options)  # names may hold [brackets]
 
 
 def _interval(figure: Mapping[str, Any] | None, digits: int, sign: str = "") -> str:
@@ -136,12 +147,13 @@ def _interval(figure: Mapping[str, Any] | None, digits: int, sign: str = "") -> 
 
 
 def _number(value: float | None, digits: int, sign: str = "") -> str:
-  return "–" if value is None else f"{value:{sign}.{digits}f}"
+  return "–" if value is None else f"{round(value, digits) + 0.0:{sign}.{digits}f}"  # + 0.0: no -0.00
+
+
+def _amounts(row: Mapping[str, Any]) -> tuple[str, str, str]:
+  return f"{row['parameters']:,}", _size(row["bytes"]), _size(row["optimizer_bytes"])
 
 
 def _size(count: int) -> str:
-  for unit in ("B", "KiB", "MiB"):
-    if count < 1024:
-      return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-    count = count / 1024  # type: ignore[assignment]
-  return f"{count:.2f} GiB"
+  power = min(int(math.log(max(count, 1), 1024)), 3)
+  return f"{count / 1024**power:.{min(power, 1)}f} {('B', 'KiB', 'MiB', 'GiB')[power]}"

@@ -1,0 +1,59 @@
+"""Where labelled videos come from: one file per on-disk layout.
+
+A source is small and picklable: worker processes get a copy and call `read`. pandas and TFDS are imported where the
+main process needs them only, so that a worker starts without them.
+"""
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from vft.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+  import pandas as pd
+  from ml_collections import ConfigDict
+
+COLUMNS = ("id", "video", "path", "label", "group", "split", "start_s", "end_s")
+SPLIT_NAMES = {"": "", "train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+KINDS = ("csv", "folder", "tfds")
+
+
+class Source(Protocol):
+  """A list of labelled spans and a way to their bytes."""
+
+  @property
+  def classes(self) -> tuple[str, ...]:
+    """Class names in the order of the class numbers."""
+    ...
+
+  @property
+  def simulated(self) -> bool:
+    """True where the videos are made by a program: every figure from them must say so."""
+    ...
+
+  def rows(self) -> pd.DataFrame:
+    """COLUMNS, one row per labelled span. group "" = unknown, split "" = not official, end_s nan = end of the video."""
+    ...
+
+  def read(self, path: str) -> str | bytes:
+    """What `readers` take for the `path` of a row: a file name or the bytes of the file."""
+    ...
+
+
+def open_source(spec: str, data_config: ConfigDict, classes: tuple[str, ...] | None = None) -> Source:
+  """The source of `config.data.source`. `classes`: the only labels allowed, in this order; None: those found.
+
+  Raises ConfigError for an unknown kind and DataError where there is nothing to open.
+  """
+  kind, _, where = spec.partition(":")
+  if kind == "csv" and where:
+    from vft.data.sources.csv_list import CsvSource
+    return CsvSource(where, data_config.root, data_config.follow_links, classes)
+  if kind == "folder" and where:
+    from vft.data.sources.folder import FolderSource
+    return FolderSource(where, data_config.root, data_config.follow_links, classes)
+  if kind == "tfds" and where:
+    from vft.data.sources.tfds_source import open_tfds
+    return open_tfds(where, data_config.tfds_dir)
+  raise ConfigError(f"config.data.source is {spec!r}{did_you_mean(kind, KINDS)}\nExpected tfds:NAME, csv:FILE or "
+                    "folder:FOLDER, such as --config.data.source=csv:/data/clips.csv.")

@@ -1,0 +1,58 @@
+"""Tiny real videos, written by PyAV at test time: there are no binaries in git."""
+import io
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+
+def frames(count: int = 10, height: int = 48, width: int = 64, first: int = 20, step: int = 20) -> np.ndarray:
+  """(count, height, width, 3) uint8: frame i is grey of value first + i * step, so a decoded frame tells its number."""
+  grey = np.minimum(first + step * np.arange(count), 255).astype(np.uint8)
+  return np.broadcast_to(grey[:, None, None, None], (count, height, width, 3)).copy()
+
+
+def write_clip(path: str | Path | io.BytesIO, video: np.ndarray | None = None, *, fps: float = 10.0,
+               pts_ms: Sequence[int] | None = None, codec: str = "libx264", pix_fmt: str = "yuv420p", gop: int = 12,
+               container: str | None = None, faststart: bool = False, crf: int = 10) -> str:
+  """Writes `video` (T, H, W, 3) uint8 RGB with frames 1 / fps s apart, or at `pts_ms`. Returns the path."""
+  video = frames() if video is None else video
+  target = path if isinstance(path, io.BytesIO) else str(path)
+  options = {"movflags": "+faststart"} if faststart else {}
+  with av.open(target, "w", format=container, container_options=options) as out:
+    unit = Fraction(1, 1000)
+    stream = out.add_stream(codec, rate=Fraction(fps).limit_denominator(1000))
+    stream.width, stream.height, stream.pix_fmt = video.shape[2], video.shape[1], pix_fmt
+    stream.codec_context.time_base = unit
+    stream.codec_context.gop_size = gop
+    if codec.startswith("libx26"):
+      stream.options = {"crf": str(crf), "preset": "veryfast", "threads": "1"}
+    for i, pixels in enumerate(video):
+      frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format=pix_fmt)
+      frame.pts, frame.time_base = int(pts_ms[i] if pts_ms is not None else round(1000 * i / fps)), unit
+      out.mux(stream.encode(frame))
+    out.mux(stream.encode())
+  return str(path)
+
+
+def write_audio(path: str | Path) -> str:
+  """Half a second of silence, AAC: a file with no video stream."""
+  with av.open(str(path), "w") as out:
+    stream = out.add_stream("aac", rate=16000, layout="mono")
+    for i in range(8):
+      frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+      frame.sample_rate, frame.pts = 16000, 1024 * i
+      out.mux(stream.encode(frame))
+    out.mux(stream.encode())
+  return str(path)
+
+
+def rotate_90(path: str | Path) -> None:
+  """Turns the display matrix of an MP4's track header, as phones do: shown a quarter turn clockwise."""
+  data = bytearray(Path(path).read_bytes())
+  at = data.index(b"tkhd") + 4 + 40  # version 0: the matrix stands 40 bytes after the version
+  matrix = (0, 0x10000, 0, -0x10000, 0, 0, 0, 0, 0x40000000)
+  data[at:at + 36] = b"".join(v.to_bytes(4, "big", signed=True) for v in matrix)
+  Path(path).write_bytes(data)

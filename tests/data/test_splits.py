@@ -1,0 +1,84 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from vft.data.splits import assign_splits, check_splits, make_splits
+from vft.errors import DataError
+
+SHARES = (0.6, 0.15, 0.25)
+
+
+def patients(count=120, clips=3, classes=3, seed=0):
+  rng = np.random.default_rng(seed)
+  groups = np.repeat([f"p{i:03d}" for i in range(count)], clips)
+  return rng.choice([f"c{k}" for k in range(classes)], count).repeat(clips), groups
+
+
+def table(rows):
+  return pd.DataFrame(rows, columns=["group", "label", "split"]).assign(path="x.mp4")
+
+
+def test_a_group_is_never_divided():
+  labels, groups = patients()
+  split = make_splits(labels, groups, SHARES, 0)
+  assert pd.Series(split).groupby(groups).nunique().max() == 1
+
+
+def test_shares_are_close_in_all_and_in_each_class():
+  labels, groups = patients()
+  split = make_splits(labels, groups, SHARES, 0)
+  for label in np.unique(labels):
+    for name, share in zip(("train", "val", "test"), SHARES, strict=True):
+      assert np.mean(split[labels == label] == name) == pytest.approx(share, abs=0.04)
+
+
+def test_the_seed_decides_and_nothing_else():
+  labels, groups = patients()
+  assert (make_splits(labels, groups, SHARES, 1) == make_splits(labels, groups, SHARES, 1)).all()
+  assert (make_splits(labels, groups, SHARES, 1) != make_splits(labels, groups, SHARES, 2)).any()
+
+
+def test_three_patients_a_class_are_enough_for_all_splits():
+  split = make_splits(np.repeat(["a", "b"], 6), np.repeat(list("123456"), 2), SHARES, 0)
+  assert sorted(split) == ["test"] * 4 + ["train"] * 4 + ["val"] * 4
+
+
+def test_a_class_of_one_patient_is_in_train():
+  labels, groups = patients()
+  split = make_splits([*labels, "rare"], [*groups, "p999"], SHARES, 0)
+  assert split[-1] == "train"
+
+
+def test_a_patient_in_two_splits_is_named_with_counts():
+  rows = [("anna", "a", "train"), ("anna", "a", "test"), ("anna", "a", "test"), ("ben", "a", "val")]
+  with pytest.raises(DataError, match="1 patients.*\n  'anna': 1 in train, 2 in test"):
+    check_splits(table(rows))
+
+
+def test_an_empty_split_is_an_error():
+  with pytest.raises(DataError, match=r"No clips in val: \{'train': 1, 'val': 0, 'test': 1\}"):
+    check_splits(table([("1", "a", "train"), ("2", "a", "test")]))
+
+
+def test_a_class_without_training_clips_is_an_error():
+  with pytest.raises(DataError, match=r"No clip in train for the classes \['b'\]"):
+    check_splits(table([("1", "a", "train"), ("2", "a", "val"), ("3", "b", "test")]))
+
+
+def test_a_class_missing_in_test_is_a_warning():
+  (warning,) = check_splits(table([("1", "a", "train"), ("2", "b", "train"), ("3", "a", "val"), ("4", "b", "val"),
+                                   ("5", "a", "test")]))
+  assert warning.startswith("class 'b' has no clip in test (train 1, val 1, test 0)")
+
+
+def test_official_splits_win_and_a_missing_val_is_cut_out_of_train():
+  labels, groups = patients()
+  official = np.where(groups < "p090", "train", "test")
+  split = assign_splits(pd.DataFrame(dict(label=labels, group=groups, split=official, path="x")), SHARES, 0)
+  assert ((split == "test") == (official == "test")).all()
+  assert np.mean(split == "val") == pytest.approx(0.75 * 0.2, abs=0.02)
+
+
+def test_half_official_splits_are_an_error():
+  with pytest.raises(DataError, match="1 of 2 rows have no split"):
+    assign_splits(table([("1", "a", "train"), ("2", "a", "")]), SHARES, 0)

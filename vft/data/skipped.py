@@ -1,0 +1,50 @@
+"""What was left out of a run, and what is in it: skipped.csv and the data part of result.json."""
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from vft.data import readers
+from vft.data.manifest import Manifest
+from vft.errors import DataError
+
+
+def write_skipped(manifest: Manifest, failed: Iterable[int], path: Path, config: ConfigDict) -> int:
+  """Writes row, id, path, reason of the videos not used: those of the manifest and rows that `failed` to decode later.
+
+  Returns their number. Raises DataError when they are more than config.data.max_bad_fraction of all.
+  """
+  table = manifest.table.copy()
+  for row in failed:
+    table.loc[row, ["status", "reason"]] = ["skipped", reason(manifest, row, config)]
+  bad = table[table.status == "skipped"]
+  bad[["row", "id", "path", "reason"]].to_csv(path, index=False)
+  if len(bad) > config.data.max_bad_fraction * len(table):
+    lines = "\n".join(f"  {p!r}: {r}" for p, r in zip(bad.path[:10], bad.reason[:10], strict=True))
+    raise DataError(f"{len(bad)} of {len(table)} clips cannot be used ({len(bad) / len(table):.1%}), more than "
+                    f"data.max_bad_fraction, {config.data.max_bad_fraction:.1%}; all are in {path}.\n{lines}\n"
+                    f"Repair or remove them, or go on with --config.data.max_bad_fraction={len(bad) / len(table) + .01:.2f}.")
+  return len(bad)
+
+
+def reason(manifest: Manifest, row: int, config: ConfigDict) -> str:
+  """Why a clip could not be decoded, by reading all of its span once more."""
+  entry = manifest.table.iloc[row]
+  times = np.arange(entry.start_s, entry.end_s, 1 / config.data.fps)
+  try:
+    readers.read_clip(manifest.source.read(entry.path), times, resize=config.data.resize,
+                      max_pixels=config.data.max_pixels)
+  except DataError as e:
+    return " ".join(str(e).split())
+  return "could be decoded at the second try"
+
+
+def summary(manifest: Manifest, config: ConfigDict, skipped: int) -> dict[str, Any]:
+  """The data part of result.json."""
+  splits = ("train", "val", "test")
+  return {"source": config.data.source, "simulated": manifest.source.simulated, "grouped_by": manifest.grouped_by,
+          "sha256": manifest.sha256, "classes": list(manifest.classes), "skipped": skipped,
+          "clips": {s: len(manifest.rows(s)) for s in splits},
+          "groups": {s: len(set(manifest.groups(manifest.rows(s)))) for s in splits}}

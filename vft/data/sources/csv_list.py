@@ -1,0 +1,108 @@
+"""csv:FILE, one labelled span a line: path, label, and if known group (patient), split, start_s, end_s, id."""
+from __future__ import annotations
+
+import dataclasses
+import io
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vft.data.sources import COLUMNS, SPLIT_NAMES
+from vft.data.sources.paths import inside
+from vft.errors import DataError, did_you_mean
+
+if TYPE_CHECKING:
+  import pandas as pd
+
+GROUP_NAMES = ("group", "patient", "patient_id")  # overlooking one of these would let patients leak between splits
+
+
+@dataclasses.dataclass(frozen=True)
+class CsvSource:
+  """Paths are relative to `root`, by default the folder of the file, and may not leave it."""
+  file: str
+  root: str
+  follow_links: bool
+  allowed: tuple[str, ...] | None = None
+  simulated: bool = False
+
+  @property
+  def classes(self) -> tuple[str, ...]:
+    return self.allowed or tuple(sorted(set(self.rows()["label"])))
+
+  def read(self, path: str) -> str:
+    return inside(self.root or str(Path(self.file).parent), path, self.follow_links)
+
+  def rows(self) -> pd.DataFrame:
+    """Raises DataError, with line numbers, for whatever is missing, double, unknown or outside the root."""
+    import pandas as pd
+    table = self._parse()
+    group = next((g for g in GROUP_NAMES if g in table), None)
+    rows = pd.DataFrame({"path": table["path"], "label": table["label"], "group": table[group] if group else "",
+                         "split": table["split"].str.lower() if "split" in table else "", "id": "",
+                         "start_s": 0.0, "end_s": math.nan})
+    self._stop("no path", table, rows.path == "", "the name of a video")
+    self._stop("no label", table, rows.label.str.lower().isin(("", "nan")), "the name of a class")
+    for i in rows.index[~rows.split.isin(tuple(SPLIT_NAMES))][:1]:
+      raise DataError(f"{self.file}, line {i + 2}: split {rows.split[i]!r} is unknown"
+                      f"{did_you_mean(rows.split[i], SPLIT_NAMES)}\nExpected train, val, test or nothing.")
+    for i in rows.index[~rows.label.isin(self.allowed)][:1] if self.allowed else ():
+      raise DataError(f"{self.file}, line {i + 2}: label {rows.label[i]!r} unknown"
+                      f"{did_you_mean(rows.label[i], self.allowed or ())}\nExpected one of {list(self.allowed or ())}.")
+    rows["split"] = rows.split.map(SPLIT_NAMES)
+    for column, default in (("start_s", 0.0), ("end_s", math.nan)):
+      if column in table:
+        seconds = pd.to_numeric(table[column].replace("", str(default)), errors="coerce")
+        self._stop(f"{column} is no number", table, seconds.isna() & (table[column] != ""), "seconds, such as 12.5")
+        rows[column] = seconds.astype(float)
+    self._stop("an impossible span", table, (rows.start_s < 0) | (rows.end_s <= rows.start_s), "0 <= start_s < end_s")
+    spans = pd.DataFrame(dict(path=rows.path, start=rows.start_s, end=rows.end_s))
+    self._stop("a span that stands in the file before", table, spans.duplicated(), "each span once")
+    rows["id"] = table["id"] if "id" in table else rows.path.where(
+        ~rows.path.duplicated(keep=False), rows.path + "@" + rows.start_s.astype(str))
+    self._stop("an id that stands in the file before", table, rows.id.duplicated(), "each id once")
+    for i, path in rows.path.items():
+      try:
+        self.read(str(path))
+      except DataError as e:
+        raise DataError(f"{self.file}, line {i + 2}: {e}") from None  # type: ignore[operator]
+    rows["video"] = rows.path
+    return rows[list(COLUMNS)].reset_index(drop=True)
+
+  def _parse(self) -> pd.DataFrame:
+    """All cells as stripped text, the index counting lines from 0 at line 2."""
+    import pandas as pd
+    try:
+      data = Path(self.file).read_bytes()
+    except OSError as e:
+      raise DataError(f"{self.file}: {e.strerror}.\nExpected a CSV file with columns path and label, as in "
+                      "--config.data.source=csv:/data/clips.csv.") from None
+    try:
+      data.decode("utf-8-sig")
+    except UnicodeDecodeError as e:
+      raise DataError(f"{self.file}, line {data[:e.start].count(10) + 1}: not UTF-8.\nSave it as UTF-8, or type: iconv "
+                      f"-f latin1 -t utf-8 {self.file} > new.csv") from None
+    try:
+      table = pd.read_csv(io.BytesIO(data), dtype=str, keep_default_na=False, skip_blank_lines=False,
+                          encoding="utf-8-sig", index_col=False)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as e:
+      raise DataError(f"{self.file}: {str(e).strip()}.\nExpected a first line such as path,label,group and as many "
+                      "cells in each other line.") from None
+    table.columns = [str(c).strip().lower() for c in table.columns]
+    for column in ("path", "label"):
+      if column not in table:
+        raise DataError(f"{self.file}, line 1: no column {column!r}{did_you_mean(column, table.columns)} Found "
+                        f"{list(table.columns)}.\nExpected path,label and, if known, group,split,start_s,end_s,id.")
+    table = table.fillna("").apply(lambda cells: cells.str.strip())
+    table = table[(table != "").any(axis=1)]
+    if table.empty:
+      raise DataError(f"{self.file}: no line but the first.\nExpected one line per labelled video.")
+    return table
+
+  def _stop(self, what: str, table: pd.DataFrame, wrong: pd.Series, expected: str) -> None:
+    """Raises DataError if any row is `wrong`, showing the first."""
+    if wrong.any():
+      i = int(wrong.idxmax())
+      cells = {k: v for k, v in table.loc[i].items() if k in (*COLUMNS, *GROUP_NAMES)}
+      raise DataError(f"{self.file}, line {i + 2}: {what} ({int(wrong.sum())} such lines): {cells}.\n"
+                      f"Expected {expected}.")
