@@ -134,10 +134,11 @@ def test_on_a_terminal_progress_is_one_live_line(tmp_path, monkeypatch):
     with make(tmp_path, progress=True, total_steps=20) as w:
       for step in range(20):
         w.progress(step, loss=0.5, clips_per_s=33.0, causes="data 3 % · step 97 %")
-    shown = os.read(parent, 100_000).decode()
+    shown = b""
+    while b"\x1b[?25h" not in shown:  # the cursor is shown again; a terminal hands its text out in pieces
+      shown += os.read(parent, 100_000)
   os.close(parent)
-  assert "\x1b[?25h" in shown  # the cursor is shown again
-  lines = [re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", x) for x in re.split(r"[\r\n]", shown)]
+  lines = [re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", x) for x in re.split(r"[\r\n]", shown.decode())]
   assert max(map(len, lines)) <= 80 and any("step 19/20 · loss 0.5000" in x for x in lines)
 
 

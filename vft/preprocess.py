@@ -18,4 +18,5 @@ def centre_crop(video: jax.Array, size: int) -> jax.Array:
 
 def normalise(video: jax.Array, mean: Sequence[float], std: Sequence[float]) -> jax.Array:
   """(..., 3) in 0..1 -> zero mean and unit deviation by the statistics that belong to the weights."""
-  return (video - jnp.asarray(mean, video.dtype)) / jnp.asarray(std, video.dtype)
+  shape = (1,) * (video.ndim - 1) + (3,)
+  return (video - jnp.asarray(mean, video.dtype).reshape(shape)) / jnp.asarray(std, video.dtype).reshape(shape)

@@ -79,7 +79,7 @@ def make_train_step(forward: Callable[..., Any], tx: optax.GradientTransformatio
       sums = sums.reduce()
     count = jnp.maximum(batch["mask"].sum(), 1)
     grads = jax.tree.map(lambda g: g / count, grads)
-    fine = jnp.isfinite(losses.sum()) & jnp.isfinite(optax.global_norm(grads))
+    fine = jnp.isfinite(losses.sum()) & jnp.isfinite(optax.tree.norm(grads))
     updates, opt_state = tx.update({**jax.tree.map(jnp.zeros_like, frozen), **grads}, state.opt_state, state.params)
     moved = optax.apply_updates(params, trees.split(updates, trained)[0])
     keep = partial(jax.tree.map, lambda new, old: jnp.where(fine, new, old))

@@ -33,7 +33,9 @@ def test_a_span_without_an_end_goes_to_the_end_of_the_video(end):
 
 
 def test_a_random_start_stays_inside_and_follows_its_generator():
-  draw = lambda seed: clip_times(10.0, num_frames=4, fps=2.0, start_s=1.0, end_s=5.0, rng=np.random.default_rng(seed))
+  def draw(seed):
+    return clip_times(10.0, num_frames=4, fps=2.0, start_s=1.0, end_s=5.0, rng=np.random.default_rng(seed))
+
   starts = np.array([draw(s)[0] for s in range(200)])
   assert starts.min() >= 1.0 and starts.max() <= 3.0 and np.ptp(starts) > 1.8
   assert (draw(3) == draw(3)).all()

@@ -51,7 +51,7 @@ def test_a_class_of_one_patient_is_in_train():
 
 def test_a_patient_in_two_splits_is_named_with_counts():
   rows = [("anna", "a", "train"), ("anna", "a", "test"), ("anna", "a", "test"), ("ben", "a", "val")]
-  with pytest.raises(DataError, match="1 patients.*\n  'anna': 1 in train, 2 in test"):
+  with pytest.raises(DataError, match=r"1 patients.*\n  'anna': 1 in train, 2 in test"):
     check_splits(table(rows))
 
 

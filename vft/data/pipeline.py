@@ -5,8 +5,9 @@ No pandas here at run time, and none in the sources: a worker process imports th
 from __future__ import annotations
 
 import dataclasses
+import gc
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any
 
 import grain
 import numpy as np
@@ -24,10 +25,28 @@ if TYPE_CHECKING:
 Batch = dict[str, Any]
 
 
-class Batches(Iterator[Batch], Protocol):
-  """What comes back from here: an iterator that should be closed, to end its worker processes."""
+class Batches(Iterator[Batch]):
+  """Ends its worker processes when it is exhausted or closed."""
 
-  def close(self) -> None: ...
+  def __init__(self, iterator: grain.DatasetIterator):
+    self._iterator: grain.DatasetIterator | None = iterator
+
+  def __next__(self) -> Batch:
+    if self._iterator is None:
+      raise StopIteration
+    try:
+      batch = next(self._iterator)
+    except StopIteration:
+      self.close()
+      raise
+    # Out of the memory shared with a worker, which vanishes with its array.
+    return {k: {t: np.array(a) for t, a in v.items()} if isinstance(v, dict) else np.array(v) for k, v in batch.items()}
+
+  def close(self) -> None:
+    if self._iterator is not None:
+      self._iterator.close()
+      self._iterator = None
+      gc.collect()  # grain's finished threads are a cycle that holds the last batch, and with it its shared memory
 
 
 def order(n: int, seed: int) -> grain.MapDataset[int]:
@@ -87,12 +106,14 @@ def _iterate(samples: grain.MapDataset, read: ClipReader, batch: int, workers: i
                       f"multiple of {process[1]}, such as {-(-batch // process[1]) * process[1]}.")
   if not flags.FLAGS.is_parsed():  # grain's workers read its flags; notebooks and tests have parsed none
     flags.FLAGS.mark_as_parsed()
-  threads = 1 if workers else 2  # each makes a whole batch; one batch waits
+  # In this process two threads make a batch each. A worker makes one at a time: batches that wait in its threads when
+  # it is stopped would leave their shared memory behind.
+  threads = 0 if workers else 2
   batches = samples.map(read).batch(batch // process[1]).to_iter_dataset(
-      grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2))
+      grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads))
   if workers:
     batches = batches.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=2))
-  return cast(Batches, iter(batches))
+  return Batches(iter(batches))
 
 
 @dataclasses.dataclass(frozen=True)

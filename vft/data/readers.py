@@ -7,7 +7,7 @@ import dataclasses
 import io
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -48,8 +48,8 @@ def read_clip(source: str | bytes, times_s: np.ndarray, *, resize: int, max_pixe
   times = np.asarray(times_s, np.float64)
   order = np.argsort(times, kind="stable")
   clip = np.empty((len(times), resize, resize, 3), np.uint8)
-  with _open(source, max_pixels) as container:
-    frames = _nearest(_from(container, float(times[order[0]]), max_pixels), times[order])
+  with contextlib.closing(_from(source, float(times[order[0]]), max_pixels)) as decoded:
+    frames = _nearest(decoded, times[order])
     last, pixels, scaler = None, clip[0], VideoReformatter()  # one scaler: making it costs as much as scaling a frame
     for place, frame in zip(order, frames, strict=True):
       if frame is not last:
@@ -69,7 +69,7 @@ def probe(source: str | bytes, *, max_pixels: int) -> VideoInfo:
     frames = _decode(container, max_pixels)
     _, first = next(frames)
     last_key = max(keys, default=0.0)
-    for _ in _from(container, last_key, max_pixels) if last_key > 0 else frames:
+    for _ in _from(source, last_key, max_pixels) if last_key > 0 else frames:
       pass
   width, height = first.width, first.height
   if first.rotation % 180:
@@ -184,16 +184,15 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
     raise DataError(f"frame {width}x{height}: one side over {MAX_ASPECT} times the other")
 
 
-def _from(container: InputContainer, time_s: float, max_pixels: int) -> Iterator[tuple[float, VideoFrame]]:
+def _from(source: str | bytes, time_s: float, max_pixels: int) -> Generator[tuple[float, VideoFrame], None, None]:
   """(seconds after the first frame, frame) from the last key frame before `time_s` on."""
-  stream = container.streams.video[0]
-  start, unit = stream.start_time, stream.time_base
-  if start is not None and unit and time_s > 0:
-    for back in BACK_S:
-      if back > time_s:
+  for back in (b for b in BACK_S if 0 < time_s >= b):
+    with _open(source, max_pixels) as container:
+      stream = container.streams.video[0]
+      if stream.start_time is None or not stream.time_base:
         break
       try:
-        container.seek(start + int((time_s - back) / unit), stream=stream)
+        container.seek(stream.start_time + int((time_s - back) / stream.time_base), stream=stream)
         frames = _decode(container, max_pixels)
         # MPEG-TS seeks to any packet: what comes before the key frame is built on frames that were not read.
         first = next((f for f in frames if f[1].key_frame or f[0] > time_s), None)
@@ -203,9 +202,8 @@ def _from(container: InputContainer, time_s: float, max_pixels: int) -> Iterator
         yield first
         yield from frames
         return
-    with contextlib.suppress(FFmpegError):  # no index: nothing has been read yet
-      container.seek(start, stream=stream)
-  yield from _decode(container, max_pixels)
+  with _open(source, max_pixels) as container:  # afresh: in MPEG-TS a seek to the start misses the first frames
+    yield from _decode(container, max_pixels)
 
 
 def _decode(container: InputContainer, max_pixels: int) -> Iterator[tuple[float, VideoFrame]]:

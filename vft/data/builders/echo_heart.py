@@ -42,11 +42,15 @@ def draw_heart(patient: int, label: str) -> Heart:
                 atrium=rng.uniform(17, 24), right=rng.uniform(20, 34), bumps=rng.normal(0, 0.035, (5, 2)),
                 waves=rng.normal(0, 0.06, (3, 2)), shortening=rng.uniform(0.32, 0.48),
                 heart_rate=rng.uniform(52, 97), early=rng.uniform(0.5, 0.8))
-  target, name, width, left = rng.uniform(*EF_PERCENT[label]), rng.choice(list(SEGMENTS)), *rng.uniform((0.2, 0), (0.3, 0.2))
-  excess = lambda strain: ejection_fraction(dataclasses.replace(heart, strain=strain)) - target
+  target, name = rng.uniform(*EF_PERCENT[label]), str(rng.choice(list(SEGMENTS)))
+  width, left = rng.uniform(0.2, 0.3), rng.uniform(0, 0.2)
+
+  def excess(strain: float) -> float:
+    return ejection_fraction(dataclasses.replace(heart, strain=strain)) - target
+
   heart = dataclasses.replace(heart, strain=optimize.brentq(excess, 0.01, 0.9, xtol=1e-4))
   if label == "regional_wall_motion":
-    heart = dataclasses.replace(heart, affected=str(name), deficit=(SEGMENTS[name], width, left))
+    heart = dataclasses.replace(heart, affected=name, deficit=(SEGMENTS[name], width, left))
   return heart
 
 
@@ -56,23 +60,32 @@ def series(u, coefficients):
 
 
 def contraction(heart: Heart, time_s, heart_rate: float):
-  """Contraction q and opening of the mitral valve (0 to 1): q rises by 1 in systole and its mean over the cycle is 0."""
+  """Contraction q and opening of the mitral valve (0 to 1); q rises by 1 in systole and has mean 0 over the cycle."""
   cycle = 60 / heart_rate
   systole, relax = 0.34 * np.sqrt(cycle), 0.06  # Bazett's square root; then isovolumic relaxation
-  ramp = lambda t, start, length: (lambda z: z * z * (3 - 2 * z))(np.clip((t - start) / length, 0, 1))
   rise = min(0.18, cycle - systole - relax)
+
+  def ramp(t, start, length):
+    z = np.clip((t - start) / length, 0, 1)
+    return z * z * (3 - 2 * z)
+
   def curve(t):
     return (ramp(t, 0, systole) - heart.early * ramp(t, systole + relax, rise)
             - (1 - heart.early) * ramp(t, cycle - 0.13, 0.13))
+
   t = np.asarray(time_s) % cycle
   opening = ramp(t, systole + relax - 0.02, 0.08) * (1 - 0.45 * ramp(t, systole + relax + 0.12, 0.15))
   opening = np.maximum(opening, 0.8 * ramp(t, cycle - 0.14, 0.06)) * (1 - ramp(t, cycle - 0.04, 0.04))
   return curve(t) - curve(np.linspace(0, cycle, 256, endpoint=False)).mean(), opening
 
 
+def arch(z):
+  """Half-width of an ellipse of half-width 1 at z half-heights from its centre."""
+  return np.sqrt(np.maximum(1 - z * z, 0))
+
+
 def halfwidths(heart: Heart, x, y):
   """Half-widths, at height y and on the side of x, of the chamber (ventricle, then atrium) and of its outer wall."""
-  arch = lambda z: np.sqrt(np.maximum(1 - z * z, 0))
   s, tip = y / heart.length, 0.7 * heart.wall / heart.length
   cavity = heart.radius * arch((s - EQUATOR) / EQUATOR) * (1 + series(np.sign(x) * np.clip(s, 0, 1), heart.bumps))
   outer = (heart.radius + heart.wall) * arch((s - EQUATOR) / (EQUATOR + tip))
@@ -100,7 +113,8 @@ def move(heart: Heart, x, y, q):
   wall_now = np.sqrt(inner_now**2 + np.maximum(r**2 - inner**2, 0) * (1 + (1 / (1 - long * q) - 1) * np.abs(vigour)))
   now = np.where(r > inner, wall_now, r * inner_now / np.maximum(inner, 1e-6))
   shift = np.sign(x) * (now - r) * np.exp(-(np.abs(x) - r) / 20)
-  sides = [1 - (1 - left) * width * 0.9 * (np.sign(centre) != -sign) for sign in (-1, 1)]  # a still segment tethers its side
+  # A still segment tethers the ring on its side.
+  sides = [1 - (1 - left) * width * 0.9 * (np.sign(centre) != -sign) for sign in (-1, 1)]
   share = np.clip(x / heart.radius, -1, 1) / 2 + 0.5
   pull = sides[0] * (1 - share) + sides[1] * share
   fade = np.where(y > heart.length, np.clip(1 - (y - heart.length) / 50, 0, 1), s)
@@ -116,8 +130,8 @@ def cavity(heart: Heart, q):
       move(heart, side * np.maximum(halfwidths(heart, side, y)[0], 1e-3), y, q) for side in (-1.0, 1.0))
   depth, width = (y_left + y_right) / 2, right - left
   step = np.diff(depth, axis=1)
-  mid = lambda z: (z[:, 1:] + z[:, :-1]) / 2
-  return (mid(width) * step).sum(1), np.pi / 4 * (mid(width**2) * step).sum(1) / 1000
+  width = (width[:, 1:] + width[:, :-1]) / 2
+  return (width * step).sum(1), np.pi / 4 * (width**2 * step).sum(1) / 1000
 
 
 def ejection_fraction(heart: Heart) -> float:
@@ -131,9 +145,10 @@ def echogenicity(heart: Heart, x, y):
   """Mean scattering amplitude at (x, y) of mid-cycle; myocardium across the beam is 1."""
   inner, outer = halfwidths(heart, x, y)
   r, s = np.abs(x), y / heart.length
-  across = np.abs(s - EQUATOR) / (np.hypot(s - EQUATOR, EQUATOR**2 * heart.length * r / (heart.radius + heart.wall) ** 2) + 1e-6)
+  down = EQUATOR**2 * heart.length * r / (heart.radius + heart.wall) ** 2
+  across = np.abs(s - EQUATOR) / (np.hypot(s - EQUATOR, down) + 1e-6)  # share of the wall's normal along the beam
   amplitude = np.full_like(x, 0.3)  # what lies around
-  right = heart.right * np.clip((s - 0.15) / 0.7, 0, 1) ** 0.7 * np.where(s > 1, 0.9, 1) * np.clip((1.6 - s) / 0.3, 0, 1) ** 0.5
+  right = heart.right * np.clip((s - 0.15) / 0.7, 0, 1) ** 0.7 * np.clip((1.6 - s) / 0.3, 0, 1) ** 0.5
   gap = r - outer
   beside = (x < 0) & (gap > 0) & (s > 0.15)
   amplitude = np.where(beside & (gap < right + 4) & (right > 0), 0.7, amplitude)  # free wall of the right heart

@@ -1,4 +1,4 @@
-"""SIMULATED B-mode cine of a simulated heart: point scatterers, a polar grid of IQ samples, an mp4. Lengths mm, times s.
+"""SIMULATED B-mode cine of a simulated heart: point scatterers, a polar grid of IQ samples, an mp4; mm and s.
 
 No jax here: worker processes import this module and need only numpy, scipy and PyAV.
 The convolution model of a cardiac scanner is that of COLE (Gao et al., IEEE TUFFC 56(2), 2009): scatterers moved by the
@@ -8,6 +8,10 @@ import dataclasses
 import fractions
 import functools
 import io
+import itertools
+import os
+import threading
+import time
 
 import av
 import numpy as np
@@ -16,7 +20,8 @@ from scipy import ndimage, sparse
 from vft.data.builders import echo_heart
 from vft.data.builders.echo_heart import Heart
 
-BEAMS, RANGES, SIZE, HALF_ANGLE = 96, 192, 128, np.deg2rad(40)  # the polar grid, pixels a side, half the sector
+BEAMS, RANGES, SIZE, HALF_ANGLE = 96, 192, 128, np.deg2rad(36)  # the polar grid, pixels a side, half the sector
+PIXEL = 1.1  # the side of the picture in depths of the sector
 WAVELENGTH = 1.54 / 2.5  # mm, of 2.5 MHz at 1540 m/s
 NUM_SCATTERERS = 24000
 MIN_DURATION = 1.3  # s
@@ -48,9 +53,9 @@ def draw_view(rng: np.random.Generator, heart: Heart) -> View:
   heart_rate = float(np.clip(heart.heart_rate + rng.normal(0, 2), 50, 100))
   return View(
       heart_rate=heart_rate, frame_rate=float(rng.integers(200, 321) / 10), start=rng.uniform(0, 60 / heart_rate),
-      depth=rng.uniform(140, 175), tilt=rng.normal(-0.06, 0.11), offset=(rng.normal(4, 6), rng.uniform(16, 26)),
+      depth=rng.uniform(140, 175), tilt=rng.normal(0.03, 0.09), offset=(rng.normal(2, 5), rng.uniform(16, 26)),
       drift=(rng.normal(0, 2.0), rng.normal(0, 1.5), rng.normal(0, 0.025)), drift_period=rng.uniform(2.5, 5),
-      gain_db=rng.normal(0, 3), range_db=rng.uniform(42, 62), noise_db=rng.uniform(-44, -28),
+      gain_db=rng.normal(0, 3), range_db=rng.uniform(42, 62), noise_db=rng.uniform(-50, -33),
       persistence=rng.uniform(0, 0.35))
 
 
@@ -58,8 +63,7 @@ def draw_view(rng: np.random.Generator, heart: Heart) -> View:
 def scan_converter() -> sparse.csr_matrix:
   """(SIZE * SIZE, RANGES * BEAMS) bilinear weights from the polar grid to pixels; the probe is at the top centre."""
   row, column = np.mgrid[:SIZE, :SIZE]
-  down, across = (row + 0.5) / SIZE, (column + 0.5) / SIZE * 2 - 1
-  across = across * np.sin(HALF_ANGLE)
+  down, across = (row - 1) * (PIXEL / SIZE), (column + 0.5 - SIZE / 2) * (PIXEL / SIZE)
   beam = (np.arctan2(across, down) / HALF_ANGLE + 1) / 2 * (BEAMS - 1)
   depth = np.hypot(across, down) * RANGES - 0.5
   seen = np.flatnonzero((beam >= 0) & (beam <= BEAMS - 1) & (depth >= 2) & (depth <= RANGES - 1))
@@ -103,10 +107,10 @@ def scatterers(heart: Heart, view: View, rng: np.random.Generator):
     ring = echo_heart.halfwidths(heart, np.array([side]), np.array([heart.length]))[0] * side
     hinge_x, hinge_y = read(ring, np.array([heart.length]))
     along = rng.uniform(0, 1, (1, 120)) * 2 * abs(ring) * share
-    bend = 0.3 + (1.0 + 0.15 * side) * opening[:, None] + 0.012 * along  # rad, from the ring towards the apex
+    bend = 0.12 + (1.15 + 0.15 * side) * opening[:, None] + 0.008 * along  # rad, from the ring towards the apex
     parts.append((hinge_x - side * along * np.cos(bend) + rng.normal(0, 0.5, along.shape),
                   hinge_y - along * np.sin(bend) + rng.normal(0, 0.5, along.shape)))
-    strength = np.append(strength, np.full(along.size, 1.3))
+    strength = np.append(strength, np.full(along.size, 0.8))
   x, y = (np.concatenate(z, 1, dtype=np.float32) for z in zip(*parts, strict=True))
 
   wave = np.sin(2 * np.pi * (view.times / view.drift_period + rng.random()))[:, None]
@@ -140,8 +144,8 @@ def acquire(heart: Heart, view: View, rng: np.random.Generator) -> np.ndarray:
   index = np.where((beam >= 0) & (beam < BEAMS) & (cell < RANGES), cell * BEAMS + beam, cells)  # the last one is a bin
   phase = r * np.float32(4 * np.pi / WAVELENGTH)
   real, imag = amplitude * np.cos(phase), -amplitude * np.sin(phase)
-  count = lambda weights: [np.bincount(i, w, cells + 1)[:cells] for i, w in zip(index, weights, strict=True)]
-  iq = np.array([count(real), count(imag)], np.float32)  # (2, T, cells)
+  iq = np.array([[np.bincount(i, w, cells + 1)[:cells] for i, w in zip(index, part, strict=True)]
+                 for part in (real, imag)], np.float32)  # (2, T, cells)
 
   iq = np.ascontiguousarray(iq.reshape(-1, RANGES, BEAMS).transpose(1, 2, 0))  # (RANGES, BEAMS, 2 T)
   iq = beam_matrix(view.depth, rng.uniform(60, 95)) @ iq
@@ -167,7 +171,7 @@ def render(heart: Heart, view: View, rng: np.random.Generator) -> np.ndarray:
   level = 20 * np.log10(np.abs(acquire(heart, view, rng)) + 1e-6)
   level = (level - np.percentile(level[:, :, ::8], 98.5) + view.gain_db) / view.range_db + 1
   grey = (scan_converter() @ np.clip(level, 0, 1).reshape(RANGES * BEAMS, -1)).T
-  for before, now in zip(grey, grey[1:], strict=False):
+  for before, now in itertools.pairwise(grey):
     now *= 1 - view.persistence
     now += view.persistence * before
   return np.rint(grey * 255).astype(np.uint8).reshape(-1, SIZE, SIZE)
@@ -197,3 +201,13 @@ def make_clip(patient: int, clip: int, label: str) -> dict:
   return dict(id=f"p{patient:03d}_c{clip}", patient=f"p{patient:03d}", label=label, segment=heart.affected,
               video=encode(render(heart, view, rng), view.frame_rate), frame_rate=view.frame_rate,
               heart_rate=view.heart_rate, ejection_fraction=echo_heart.ejection_fraction(heart))
+
+
+def end_with(parent: int) -> None:
+  """Ends this worker soon after its parent process, which may be killed without a word to its workers."""
+  def watch():
+    while os.getppid() == parent:
+      time.sleep(1)
+    os._exit(1)
+
+  threading.Thread(target=watch, daemon=True).start()

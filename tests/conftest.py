@@ -1,0 +1,31 @@
+"""Strict settings for all tests, made before jax is imported: four virtual CPU devices, no silent broadcasting."""
+import os
+import tempfile
+
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4".strip()
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # what one test has compiled serves the others and their subprocesses
+  _compiled = tempfile.TemporaryDirectory(prefix="vft-compiled-", ignore_cleanup_errors=True)
+  os.environ.update(JAX_COMPILATION_CACHE_DIR=_compiled.name, JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0",
+                    JAX_COMPILATION_CACHE_MAX_SIZE="1000000000")  # only a bounded cache locks its files
+
+import pytest
+from absl import flags
+
+from tests import tiny
+
+if not flags.FLAGS.is_parsed():
+  flags.FLAGS.mark_as_parsed()  # grain reads its flags
+
+
+@pytest.fixture(scope="session")
+def tiny_csv(tmp_path_factory):
+  """The CSV file of 12 patients with two clips each, of two classes."""
+  return tiny.make_csv(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def tiny_config(tiny_csv, tmp_path):
+  """A config that trains a tiny I3D head on the clips of `tiny_csv` in seconds."""
+  return tiny.make_config(tiny_csv, tmp_path)

@@ -1,0 +1,116 @@
+import numpy as np
+import pytest
+
+from configs import default
+from tests.clips import frames, write_clip
+from vft.data import manifest
+from vft.errors import DataError
+
+
+def make_folder(tmp_path, patients=6, clips=2, header="path,label,patient"):
+  """Two classes; each video differs in one grey value."""
+  lines = [header]
+  for p in range(patients):
+    for c in range(clips):
+      write_clip(tmp_path / f"{p}_{c}.mp4", frames(10, first=20 + p, step=10 + c), crf=1)
+      lines.append(f"{p}_{c}.mp4,{'weak' if p % 2 else 'normal'}" + (f",p{p}" if "patient" in header else ""))
+  (tmp_path / "list.csv").write_text("\n".join(lines) + "\n")
+  return make_config(tmp_path)
+
+
+def make_config(tmp_path, **data):
+  config = default.get_config()
+  config.data.update(source=f"csv:{tmp_path}/list.csv", num_frames=4, fps=5.0, **data)
+  return config
+
+
+def edit(tmp_path, old, new):
+  path = tmp_path / "list.csv"
+  path.write_text(path.read_text().replace(old, new))
+
+
+def test_a_manifest_holds_what_was_found(tmp_path):
+  made = manifest.make_manifest(make_folder(tmp_path))
+  table = made.table
+  assert tuple(table.columns) == manifest.COLUMNS and table.row.tolist() == list(range(12))
+  assert (table.status == "ok").all() and (table.sha256.str.len() == 64).all()
+  assert table.duration_s.tolist() == table.end_s.tolist() == pytest.approx([1.0] * 12)
+  assert made.classes == ("normal", "weak") and made.grouped_by == "patient" and made.warnings == ()
+  rows = np.concatenate([made.rows(s) for s in ("train", "val", "test")])
+  assert sorted(rows) == list(range(12))
+  assert made.labels(np.array([0, 2])).tolist() == [0, 1] and made.groups(np.array([0, 2])).tolist() == ["p0", "p1"]
+
+
+def test_a_saved_manifest_comes_back_equal(tmp_path):
+  config = make_folder(tmp_path, header="path,label")
+  made = manifest.make_manifest(config)
+  made.save(tmp_path / "manifest.csv")
+  back = manifest.load(tmp_path / "manifest.csv", config)
+  assert back.sha256 == made.sha256 and back.classes == made.classes and back.grouped_by == made.grouped_by == "video"
+  assert back.table.equals(made.table)
+  assert (back.rows("train") == made.rows("train")).all()
+
+
+def test_without_patients_each_video_is_its_own_group_and_a_warning_says_so(tmp_path):
+  made = manifest.make_manifest(make_folder(tmp_path, header="path,label"))
+  assert made.grouped_by == "video" and made.groups(np.array([3])).tolist() == ["1_1.mp4"]
+  assert made.warnings[0].startswith("no group (patient) is known")
+
+
+def test_too_many_bad_videos_stop_the_run_with_reasons(tmp_path):
+  config = make_folder(tmp_path)
+  (tmp_path / "0_0.mp4").write_bytes(b"")
+  (tmp_path / "1_0.mp4").write_text("hello")
+  with pytest.raises(DataError, match=r"2 of 12 videos.*1 x empty file; 1 x not a video.\n  '0_0.mp4': empty file\n"):
+    manifest.make_manifest(config)
+
+
+def test_a_few_bad_videos_are_skipped_with_a_reason(tmp_path):
+  config = make_folder(tmp_path)
+  (tmp_path / "0_0.mp4").write_bytes(b"")
+  config.data.max_bad_fraction = 0.1
+  made = manifest.make_manifest(config)
+  assert made.table.status[0] == "skipped" and made.table.reason[0] == "empty file"
+  assert 0 not in np.concatenate([made.rows(s) for s in ("train", "val", "test")])
+  assert made.warnings == ("1 of 12 videos cannot be used (8.3%): 1 x empty file",)
+  made.save(tmp_path / "manifest.csv")
+  assert manifest.load(tmp_path / "manifest.csv", config).sha256 == made.sha256
+
+
+def test_a_span_after_the_end_is_skipped(tmp_path):
+  make_folder(tmp_path)
+  edit(tmp_path, "patient\n", "patient,start_s,end_s\n")
+  edit(tmp_path, "0_0.mp4,normal,p0", "0_0.mp4,normal,p0,5,6")
+  made = manifest.make_manifest(make_config(tmp_path, max_bad_fraction=0.1))
+  assert made.table.reason[0] == "starts after the end: 5 s of 1 s"
+
+
+def test_the_same_bytes_in_two_splits_are_an_error(tmp_path):
+  config = make_folder(tmp_path)
+  lines = (tmp_path / "list.csv").read_text().splitlines()
+  splits = ["split"] + ["train"] * 4 + ["val"] * 4 + ["test"] * 4
+  (tmp_path / "list.csv").write_text("\n".join(f"{a},{b}" for a, b in zip(lines, splits, strict=True)))
+  assert manifest.make_manifest(config).rows("val").tolist() == [4, 5, 6, 7]
+  (tmp_path / "5_1.mp4").write_bytes((tmp_path / "0_0.mp4").read_bytes())
+  with pytest.raises(DataError, match=r"1 pairs.*\n  '0_0.mp4' in train = '5_1.mp4' in test"):
+    manifest.make_manifest(config)
+
+
+def test_short_clips_are_counted(tmp_path):
+  config = make_folder(tmp_path)
+  config.data.num_frames = 20
+  assert manifest.make_manifest(config).warnings == (
+      "12 of 12 clips are shorter than 4 s; their last frame is repeated",)
+
+
+def test_an_edited_or_foreign_manifest_is_named(tmp_path):
+  config = make_folder(tmp_path)
+  with pytest.raises(DataError, match=r"list.csv is no manifest"):
+    manifest.load(tmp_path / "list.csv", config)
+  with pytest.raises(DataError, match=r"none.csv is no manifest"):
+    manifest.load(tmp_path / "none.csv", config)
+
+
+def test_the_same_config_makes_the_same_manifest(tmp_path):
+  config = make_folder(tmp_path)
+  assert manifest.make_manifest(config).sha256 == manifest.make_manifest(config).sha256

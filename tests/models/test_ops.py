@@ -1,0 +1,56 @@
+"""The CPU's own lowerings equal the library's, forward and backward."""
+import functools
+
+import jax
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from vft.models import ops
+
+RNG = np.random.default_rng(0)
+
+
+def normal(*shape):
+  return RNG.normal(size=shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("size, kernel, strides", [
+    ((5, 9, 12), (3, 3, 3), (1, 1, 1)),
+    ((16, 14, 14), (7, 7, 7), (2, 2, 2)),
+    ((3, 7, 9), (7, 7, 7), (2, 2, 2)),
+    ((4, 8, 11), (1, 3, 5), (1, 2, 3)),
+    ((5, 9, 10), (1, 1, 1), (2, 2, 2)),
+])
+def test_convolution_by_products_equals_the_library(monkeypatch, size, kernel, strides):
+  monkeypatch.setattr(ops, "SMALL", 0)
+  x, k = normal(2, *size, 3), normal(*kernel, 3, 4)
+  want = ops._conv3d_library(x, k, strides)
+  np.testing.assert_allclose(ops._conv3d_products(x, k, strides), want, atol=1e-5 * np.abs(want).max())
+  weight = normal(*want.shape)
+  ours = jax.grad(lambda x, k: (ops.conv3d(x, k, strides, "SAME", dimension_numbers=ops.DIMENSIONS) * weight).sum(),
+                  argnums=(0, 1))(x, k)
+  theirs = jax.grad(lambda x, k: (ops._conv3d_library(x, k, strides) * weight).sum(), argnums=(0, 1))(x, k)
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5 * np.abs(b).max()), ours, theirs)
+
+
+def test_a_large_convolution_takes_the_products_on_a_cpu_and_the_library_elsewhere(monkeypatch):
+  x, k = normal(1, 4, 8, 8, 3), normal(3, 3, 3, 3, 4)
+  run = jax.jit(functools.partial(ops.conv3d, strides=(1, 1, 1), padding="SAME", dimension_numbers=ops.DIMENSIONS))
+  assert "stablehlo.convolution" in run.lower(x, k).as_text()  # small
+  monkeypatch.setattr(ops, "SMALL", 0)
+  jax.clear_caches()
+  for platform, library in (("cpu", False), ("cuda", True), ("tpu", True)):
+    assert ("stablehlo.convolution" in run.trace(x, k).lower(lowering_platforms=(platform,)).as_text()) is library
+
+
+@pytest.mark.parametrize("window, strides", [((1, 3, 3), (1, 2, 2)), ((3, 3, 3), (2, 2, 2)), ((3, 3, 3), (1, 1, 1)),
+                                             ((2, 2, 2), (2, 2, 2))])
+def test_max_pool_by_axis_equals_the_library_with_ties(window, strides):
+  x = np.maximum(normal(2, 5, 7, 8, 3), 0)  # many ties at zero
+  want = nn.max_pool(x, window, strides, "SAME")
+  weight = normal(*want.shape)
+  np.testing.assert_array_equal(ops.max_pool3d(x, window, strides), want)
+  ours = jax.grad(lambda x: (ops.max_pool3d(x, window, strides) * weight).sum())(x)
+  theirs = jax.grad(lambda x: (nn.max_pool(x, window, strides, "SAME") * weight).sum())(x)
+  np.testing.assert_allclose(ours, theirs, atol=1e-5)
