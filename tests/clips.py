@@ -22,8 +22,9 @@ def write_clip(path: str | Path | io.BytesIO, video: np.ndarray | None = None, *
   target = path if isinstance(path, io.BytesIO) else str(path)
   options = {"movflags": "+faststart"} if faststart else {}
   with av.open(target, "w", format=container, container_options=options) as out:
-    unit = Fraction(1, 1000)
-    stream = out.add_stream(codec, rate=Fraction(fps).limit_denominator(1000))
+    rate = Fraction(fps).limit_denominator(1000)
+    unit = 1 / rate if codec == "mpeg2video" else Fraction(1, 1000)  # MPEG-2 allows few time bases
+    stream = out.add_stream(codec, rate=rate)
     stream.width, stream.height, stream.pix_fmt = video.shape[2], video.shape[1], pix_fmt
     stream.codec_context.time_base = unit
     stream.codec_context.gop_size = gop
@@ -31,7 +32,7 @@ def write_clip(path: str | Path | io.BytesIO, video: np.ndarray | None = None, *
       stream.options = {"crf": str(crf), "preset": "veryfast", "threads": "1"}
     for i, pixels in enumerate(video):
       frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format=pix_fmt)
-      frame.pts, frame.time_base = int(pts_ms[i] if pts_ms is not None else round(1000 * i / fps)), unit
+      frame.pts, frame.time_base = round((pts_ms[i] / 1000 if pts_ms is not None else i / fps) / unit), unit
       out.mux(stream.encode(frame))
     out.mux(stream.encode())
   return str(path)

@@ -41,15 +41,16 @@ def test_a_rule_behind_a_wider_one_is_idle_too():
 
 
 def test_split_divides_by_name_and_loses_nothing():
-  flat = dict.fromkeys(NAMES, 0)
+  flat: dict[str, int] = dict.fromkeys(NAMES, 0)
   chosen, rest = trees.split(flat, ("head/kernel", "not there"))
   assert chosen == {"head/kernel": 0} and {**rest, **chosen} == flat and "head/kernel" not in rest
 
 
 def test_the_digest_is_of_names_shapes_types_and_values_not_of_order():
   flat = {"a": np.arange(6, dtype=np.float32), "b": np.zeros(2, np.int32)}
-  others = ({**flat, "a": flat["a"].reshape(2, 3)}, {**flat, "b": flat["b"].astype(np.int64)}, {**flat, "a": flat["a"] + 1},
-            {"a": flat["a"], "c": flat["b"]}, {"a": flat["a"]}, {**flat, "b": flat["b"].view(np.float32)})
+  others = ({**flat, "a": flat["a"].reshape(2, 3)}, {**flat, "b": flat["b"].astype(np.int64)}, 
+            {**flat, "a": flat["a"] + 1}, {"a": flat["a"], "c": flat["b"]}, {"a": flat["a"]},
+            {**flat, "b": flat["b"].view(np.float32)})
   digests = {trees.sha256(tree) for tree in (flat, *others)}
   assert len(digests) == 1 + len(others)
   assert trees.sha256(dict(reversed(flat.items()))) == trees.sha256(flat)

@@ -14,6 +14,8 @@ from vft import config as configs
 
 CLASSES = ("fast", "slow")
 TEXT = '''"""Tiny I3D, random, head only, on beating discs."""
+from math import inf, nan  # as repr writes them
+
 from configs import default
 
 

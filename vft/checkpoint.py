@@ -44,7 +44,8 @@ class Checkpoints:
     self.folder = folder.resolve()
     self._set_aside()
     best = policies.BestN(get_metric_fn=lambda m: m["score"], n=1)  # the largest score
-    self._manager = ocp.CheckpointManager(self.folder, options=ocp.CheckpointManagerOptions(
+    handlers = {"state": ocp.StandardCheckpointHandler(), "metadata": ocp.JsonCheckpointHandler()}
+    self._manager = ocp.CheckpointManager(self.folder, item_handlers=handlers, options=ocp.CheckpointManagerOptions(
         preservation_policy=policies.AnyPreservationPolicy([policies.LatestN(2), best]),
         best_fn=lambda m: m["score"], best_mode="max", enable_async_checkpointing=False))
 

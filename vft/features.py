@@ -79,7 +79,7 @@ class Store:
     wanted, found = set(keys), {}
     for path in sorted(self.folder.glob("*.npz")):
       try:
-        with np.load(path) as file:
+        with path.open("rb") as opened, np.load(opened) as file:
           names, tokens = file["keys"], file["tokens"]
       except (OSError, ValueError, zipfile.BadZipFile, KeyError) as e:
         logging.warning("damaged feature file %s removed (%s); its clips are computed again", path, e)
@@ -139,9 +139,10 @@ def compute(model: Any, params: Mapping[str, Any], batch_stats: Mapping[str, Any
   for number, clips in enumerate(pipeline.eval_batches(manifest, config, missing, batch=batch, views=views,
                                                        copies=copies if augmented else None) if len(missing) else ()):
     on_device = sharding.put_batch(clips, mesh)
-    tokens = np.asarray(_pass(model, params, batch_stats, on_device, pixels, train))
     if not number:
-      check_size(len(missing) * copies, views, *tokens.shape[2:], config, folder)
+      shape = _pass.eval_shape(model, params, batch_stats, on_device, pixels, train).shape
+      check_size(len(missing) * copies, views, shape[2], shape[3], config, folder)
+    tokens = np.asarray(_pass(model, params, batch_stats, on_device, pixels, train))
     for row, copy, good, value in zip(clips["row"].tolist(), clips["copy"].tolist(), clips["mask"], tokens, strict=True):
       if good:
         store.add(keys[row, copy], value)

@@ -51,7 +51,7 @@ def pooled_tokens(model: nn.Module, params: Flat, stats: Flat, batch: Flat, pixe
   b, v = batch["video"].shape[:2]
   def pooled(m, video):
     return m.pool(*m.features(video))
-  tokens = model.apply(variables(params, stats), inputs(batch, pixels, train), method=pooled)
+  tokens: Any = model.apply(variables(params, stats), inputs(batch, pixels, train), method=pooled)
   return tokens.reshape(b, v, *tokens.shape[1:])
 
 
@@ -68,12 +68,13 @@ def logits(model: nn.Module, params: Flat, stats: Flat, batch: Flat, pixels: Pix
   rngs = {} if rng is None else {"dropout": rng}
   if "tokens" in batch:
     b, v, n, d = batch["tokens"].shape
-    out = model.apply(variables(params, stats), batch["tokens"].reshape(b * v, n, d), (1, 1, n), train, rngs=rngs,
+    out: Any = model.apply(variables(params, stats), batch["tokens"].reshape(b * v, n, d), (1, 1, n), train, rngs=rngs,
                       method="head")
   else:
     b, v = batch["video"].shape[:2]
     def run(m, video):
       return m.head(*m.features(video, train and train_trunk), train)
+    new: Any
     out, new = model.apply(variables(params, stats), inputs(batch, pixels, train), rngs=rngs, method=run,
                            mutable=["batch_stats"])
     stats = {**stats, **trees.flatten(new.get("batch_stats", {}))}

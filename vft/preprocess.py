@@ -1,5 +1,6 @@
 """From decoded pixels to what a trunk was trained on."""
 from collections.abc import Sequence
+from typing import Any
 
 import dm_pix as pix
 import jax
@@ -11,7 +12,7 @@ def to_float(video: jax.Array) -> jax.Array:
   return video.astype(jnp.float32) / 255.0
 
 
-def centre_crop(video: jax.Array, size: int) -> jax.Array:
+def centre_crop(video: jax.Array, size: int) -> Any:
   """(B, T, R, R, 3) -> (B, T, size, size, 3)."""
   return jax.vmap(lambda clip: pix.center_crop(clip, size, size))(video)
 

@@ -105,13 +105,14 @@ def fine_tune(config: ConfigDict, manifest: manifests.Manifest, folder: Path, cl
     writer.truncate(int(state.step))
     writer.images(0, "first_clips", first_clips(config, manifest, pixels))
     failed: set[int] = set()
+    clips = views = features.Features({})
     if cached:
-      tick = Tick(writer, clock, stop)
       with clock("features"):
         shared = dict(model=model, params=state.params, batch_stats=state.batch_stats, manifest=manifest, config=config,
-                      mesh=mesh, tick=tick)
-        clips = features.compute(rows=train_rows, views=1, train=True, **shared)
-        views = features.compute(rows=held_out, views=config.eval.views, train=False, **shared)
+                      mesh=mesh)
+        clips = features.compute(rows=train_rows, views=1, train=True, tick=Tick(writer, clock, stop), **shared)
+        views = features.compute(rows=held_out, views=config.eval.views, train=False, tick=Tick(writer, clock, stop),
+                                 **shared)
       failed = clips.failed | views.failed
       batches = features.train_batches(clips, manifest, config, start_step=int(state.step))
     else:
@@ -148,7 +149,7 @@ def startup_clips(config: ConfigDict, manifest: manifests.Manifest, count: int =
   """The first training clips in the order of the run, `count` or config.init.stats_clips of them, without augmentation."""
   rows = manifest.rows("train")
   order = pipeline.order(len(rows), config.seed)
-  chosen = rows[[order[i] for i in range(min(count or config.init.stats_clips, len(rows)))]]
+  chosen = rows[np.array([order[i] for i in range(min(count or config.init.stats_clips, len(rows)))])]
   here = config.copy_and_resolve_references()
   here.data.workers = 0  # too few clips for processes of their own
   return pipeline.eval_batches(manifest, here, chosen, batch=min(8, len(chosen)), views=1)

@@ -81,7 +81,7 @@ def make_train_step(forward: Callable[..., Any], tx: optax.GradientTransformatio
     grads = jax.tree.map(lambda g: g / count, grads)
     fine = jnp.isfinite(losses.sum()) & jnp.isfinite(optax.tree.norm(grads))
     updates, opt_state = tx.update({**jax.tree.map(jnp.zeros_like, frozen), **grads}, state.opt_state, state.params)
-    moved = optax.apply_updates(params, trees.split(updates, trained)[0])
+    moved: Any = optax.apply_updates(params, {name: updates[name] for name in params})  # pyright: ignore
     keep = partial(jax.tree.map, lambda new, old: jnp.where(fine, new, old))
     return TrainState(state.step + 1, {**frozen, **keep(moved, params)}, keep(stats, state.batch_stats),
                       keep(opt_state, state.opt_state)), sums, losses, fine

@@ -30,7 +30,7 @@ def assign(names: Iterable[str], rules: Iterable[tuple[str, str]]) -> dict[str, 
 
   Raises ConfigError when a name has no rule or a rule decides over no name.
   """
-  names, rules = list(names), [tuple(r) for r in rules]
+  names, rules = list(names), list(rules)
   groups, used = {}, set()
   for name in names:
     for i, (pattern, group) in enumerate(rules):

@@ -31,11 +31,10 @@ def write_json(path: Path, value: Any) -> None:
 @contextlib.contextmanager
 def locked(workdir: Path) -> Iterator[None]:
   """Makes the folder and holds its lock. Raises RunError when another process writes there or nobody can."""
+  owner = workdir / ".owner"
   try:
     workdir.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(workdir / ".lock", timeout=0)
-    owner = workdir / ".owner"
-    with lock:
+    with filelock.FileLock(workdir / ".lock", timeout=0):
       owner.write_text(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%F %T')}")
       yield
   except filelock.Timeout as e:

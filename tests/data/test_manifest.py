@@ -77,6 +77,16 @@ def test_a_few_bad_videos_are_skipped_with_a_reason(tmp_path):
   assert manifest.load(tmp_path / "manifest.csv", config).sha256 == made.sha256
 
 
+def test_a_skipped_row_of_an_official_split_is_not_among_its_rows(tmp_path):
+  config = make_folder(tmp_path)
+  config.data.max_bad_fraction = 0.1
+  for p, split in enumerate(("train", "train", "val", "val", "test", "test")):
+    edit(tmp_path, f",p{p}\n", f",p{p},{split}\n")
+  edit(tmp_path, "patient\n", "patient,split\n")
+  (tmp_path / "4_0.mp4").write_bytes(b"")
+  assert manifest.make_manifest(config).rows("test").tolist() == [9, 10, 11]
+
+
 def test_a_span_after_the_end_is_skipped(tmp_path):
   make_folder(tmp_path)
   edit(tmp_path, "patient\n", "patient,start_s,end_s\n")

@@ -156,7 +156,7 @@ def make_tfds(folder):
 def test_tfds_rows_and_bytes_come_from_a_real_data_set(tmp_path, monkeypatch):
   builder = make_tfds(tmp_path)
   module = types.ModuleType("vft.data.builders.tiny_echo")
-  module.load_builder = lambda data_dir, config: builder  # type: ignore[attr-defined]
+  module.load_builder = lambda data_dir: builder  # type: ignore[attr-defined]
   monkeypatch.setitem(sys.modules, module.__name__, module)
   source = pickle.loads(pickle.dumps(open_any("tfds:tiny_echo")))  # as a worker gets it
   rows = source.rows()

@@ -32,6 +32,13 @@ def test_shares_are_close_in_all_and_in_each_class():
       assert np.mean(split[labels == label] == name) == pytest.approx(share, abs=0.04)
 
 
+def test_large_patients_do_not_bend_the_shares():
+  rng = np.random.default_rng(0)
+  groups = np.repeat(np.arange(60), rng.permutation([2] * 50 + [40] * 10))
+  sizes = [np.mean(make_splits(groups % 2, groups, SHARES, seed) == "train") for seed in range(20)]
+  assert sizes == pytest.approx([0.6] * 20, abs=0.04)
+
+
 def test_the_seed_decides_and_nothing_else():
   labels, groups = patients()
   assert (make_splits(labels, groups, SHARES, 1) == make_splits(labels, groups, SHARES, 1)).all()

@@ -1,5 +1,5 @@
 """Augmentation on the device by dm-pix: one key per clip, the same transform for all its frames."""
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import dm_pix as pix
 import jax
@@ -22,7 +22,7 @@ def clip_keys(seed: int, rows: jax.Array, copies: jax.Array) -> jax.Array:
   return jax.vmap(lambda row, copy: jax.random.fold_in(jax.random.fold_in(base, row), copy))(rows, copies)
 
 
-def augment_clip(key: jax.Array, clip: jax.Array, size: int, how: Augment) -> jax.Array:
+def augment_clip(key: jax.Array, clip: Any, size: int, how: Augment) -> jax.Array:
   """(T, R, R, 3) in 0..1 -> (T, size, size, 3) in 0..1."""
   crop, flip, light, contrast, blur = jax.random.split(key, 5)
   clip = pix.random_crop(crop, clip, (clip.shape[0], size, size, 3)) if how.crop else pix.center_crop(clip, size, size)

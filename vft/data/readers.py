@@ -189,16 +189,15 @@ def _from(source: str | bytes, time_s: float, max_pixels: int) -> Generator[tupl
   for back in (b for b in BACK_S if 0 < time_s >= b):
     with _open(source, max_pixels) as container:
       stream = container.streams.video[0]
-      if stream.start_time is None or not stream.time_base:
-        break
+      if stream.start_time is None or not stream.time_base or container.format.name == "mpeg":
+        break  # an MPEG program stream stamps some frames only: after a seek the times of the others are guesses
       try:
         container.seek(stream.start_time + int((time_s - back) / stream.time_base), stream=stream)
         frames = _decode(container, max_pixels)
-        # MPEG-TS seeks to any packet: what comes before the key frame is built on frames that were not read.
-        first = next((f for f in frames if f[1].key_frame or f[0] > time_s), None)
+        first = next(frames)
       except (FFmpegError, DataError):
         continue
-      if first is not None and first[0] <= time_s:
+      if first[0] <= time_s:
         yield first
         yield from frames
         return

@@ -93,7 +93,7 @@ def _max_pool3d_by_axis(x, window, strides):
   return x
 
 
-# The library's gradient: where values tie, as zeros do after a ReLU, pooling by axis would share it out differently.
+# The library's gradient; also, autodiff through `platform_dependent` would keep what every platform's branch needs.
 _max_pool3d.defvjp(
     lambda x, window, strides: (_max_pool3d(x, window, strides), x),
     lambda window, strides, x, g: jax.vjp(functools.partial(_max_pool3d_library, window=window, strides=strides),

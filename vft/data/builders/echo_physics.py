@@ -2,7 +2,8 @@
 
 No jax here: worker processes import this module and need only numpy, scipy and PyAV.
 The convolution model of a cardiac scanner is that of COLE (Gao et al., IEEE TUFFC 56(2), 2009): scatterers moved by the
-heart are gathered on (beam, range) cells with their carrier phase, then spread by an axial pulse and a lateral beam.
+heart are gathered on (beam, range) cells with their carrier phase (sub-cell delay by phase: Storve and Torp,
+doi:10.1109/TUFFC.2017.2731944), then spread by an axial pulse and a lateral beam.
 """
 import dataclasses
 import fractions

@@ -78,13 +78,13 @@ class CsvSource:
       raise DataError(f"{self.file}: {e.strerror}.\nExpected a CSV file with columns path and label, as in "
                       "--config.data.source=csv:/data/clips.csv.") from None
     try:
-      data.decode("utf-8-sig")
+      data.decode()
     except UnicodeDecodeError as e:
       raise DataError(f"{self.file}, line {data[:e.start].count(10) + 1}: not UTF-8.\nSave it as UTF-8, or type: iconv "
                       f"-f latin1 -t utf-8 {self.file} > new.csv") from None
     try:
       table = pd.read_csv(io.BytesIO(data), dtype=str, keep_default_na=False, skip_blank_lines=False,
-                          encoding="utf-8-sig", index_col=False)
+                          index_col=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as e:
       raise DataError(f"{self.file}: {str(e).strip()}.\nExpected a first line such as path,label,group and as many "
                       "cells in each other line.") from None

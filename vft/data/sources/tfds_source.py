@@ -32,7 +32,7 @@ def open_tfds(name: str, data_dir: str) -> TfdsSource:
     raise ConfigError(f"config.data.source names the TFDS data set {module_name!r}, but vft/data/builders has none of "
                       f"that name{did_you_mean(module_name, known)}\nExpected a module with load_builder(data_dir, "
                       "config), as in --config.data.source=tfds:echo_phantom.") from None
-  builder = load_builder(data_dir or None, builder_config or None)
+  builder = load_builder(data_dir, builder_config) if builder_config else load_builder(data_dir)
   simulated = getattr(module, "SIMULATED", "simulated" in (builder.info.description or "").lower())
   return TfdsSource(str(builder.data_path), builder.info.full_name, tuple(builder.info.features["label"].names),
                     bool(simulated))
@@ -40,7 +40,7 @@ def open_tfds(name: str, data_dir: str) -> TfdsSource:
 
 @dataclasses.dataclass(frozen=True)
 class TfdsSource:
-  """A path is full_name/split/number, such as "echo_phantom/1.0.0/train/12"."""
+  """A path is full_name/split/number, such as "echo_phantom/full/1.0.0/train/12"."""
   folder: str
   full_name: str
   classes: tuple[str, ...]

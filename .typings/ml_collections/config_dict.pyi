@@ -1,0 +1,1 @@
+from ml_collections import ConfigDict as ConfigDict

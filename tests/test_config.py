@@ -1,0 +1,122 @@
+import math
+
+import pytest
+from ml_collections import ConfigDict
+
+from tests import tiny
+from vft import config as configs
+from vft.errors import ConfigError
+
+SHIPPED = sorted(p.stem for p in configs.SHIPPED.glob("*.py") if p.stem not in ("__init__", "default"))
+LINES = '''from configs import default
+
+
+def get_config():
+  c = default.get_config()
+  {}
+  return c
+'''
+
+
+def write(folder, line):
+  path = folder / "mine.py"
+  path.write_text(LINES.format(line))
+  return str(path)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_config_loads_locked_and_passes_the_check(name):
+  config = configs.load(name)
+  configs.check(config)
+  with pytest.raises(AttributeError):
+    config.train.bach = 3
+
+
+@pytest.mark.parametrize("name", ["medical", "medical.py", "configs/medical.py", str(configs.SHIPPED / "medical.py")])
+def test_a_shipped_config_is_found_from_any_folder(name, tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  assert configs.find(name) == configs.SHIPPED / "medical.py"
+
+
+def test_a_file_of_the_user_wins_over_a_shipped_one_and_may_import_its_neighbours(tmp_path, monkeypatch):
+  (tmp_path / "my_neighbour.py").write_text("EPOCHS = 7\n")
+  (tmp_path / "medical.py").write_text("from configs import my_neighbour\n" + LINES.format(
+      "c.train.epochs = my_neighbour.EPOCHS"))
+  monkeypatch.chdir(tmp_path)
+  assert configs.load("medical.py").train.epochs == 7
+
+
+def test_an_unknown_config_is_answered_with_the_nearest_and_all_names():
+  with pytest.raises(ConfigError, match=r"no config 'medicl'; did you mean 'medical'\?(.|\n)*medical_finetune"):
+    configs.find("medicl")
+
+
+@pytest.mark.parametrize("line", ["c.data.num_frame = 8", "c.data.update(num_frame=8)", "c.data = dict(num_frame=8)"])
+def test_a_misspelt_field_in_a_file_is_named_with_its_cure(line, tmp_path):
+  with pytest.raises(ConfigError) as e:
+    configs.check(configs.load(write(tmp_path, line)))
+  assert "num_frame" in str(e.value) and "num_frames" in str(e.value) and "default.py" in str(e.value)
+
+
+def test_a_replaced_sub_config_is_caught_by_what_it_lacks(tmp_path):
+  config = configs.load(write(tmp_path, 'c.data.source = "csv:x"; c.model = dict(name="i3d", heda="mlp")'))
+  with pytest.raises(ConfigError) as e:
+    configs.check(config)
+  assert "config.model.heda is unknown; did you mean 'model.head'?" in str(e.value)
+  assert "'model.num_classes'" in str(e.value) and "c.model.update(" in str(e.value)
+
+
+def test_a_value_of_another_type_is_an_error_that_names_the_file(tmp_path):
+  with pytest.raises(ConfigError, match=r"mine\.py: (.|\n)*int"):
+    configs.load(write(tmp_path, 'c.train.batch = "eight"'))
+
+
+@pytest.mark.parametrize(("updates", "message"), [
+    (dict(optim=dict(clip_norm=math.nan)), r"config\.optim\.clip_norm is nan; expected a finite number"),
+    (dict(groups=dict(head=dict(lr=math.inf))), r"config\.groups\.head\.lr is inf; expected a finite number"),
+    (dict(groups=dict(head=dict(lr=-1.0))), r"config\.groups\.head\.lr is -1.0; expected 0 or more"),
+    (dict(groups=dict(head=dict(lrr=1.0))), r"config\.groups\.head is 'lrr'; did you mean 'lr'\?"),
+    (dict(groups=dict(head=dict(schedule="cosin"))), r"schedule is 'cosin'; did you mean 'cosine'\?"),
+    (dict(groups=dict(extra=dict(train=True))), r"\['extra', 'head', 'trunk'\], config.rules use \['head', 'trunk'\]"),
+    (dict(groups=dict(head=dict(wd=0.1)), optim=dict(name="adam")), r"head\.wd is set, but adam has no decoupled"),
+    (dict(model=dict(head="liner")), r"config\.model\.head is 'liner'; did you mean 'linear'\?"),
+    (dict(controls=("majorty",)), r"config\.controls is 'majorty'; did you mean 'majority'\?"),
+    (dict(train=dict(batch=0)), r"config\.train\.batch is 0; expected a number above 0"),
+    (dict(train=dict(batch=8, accum=3)), r"config\.train\.batch, 8, is not a multiple of config\.train\.accum, 3"),
+    (dict(data=dict(fps=-1.0)), r"config\.data\.fps is -1.0; expected a number above 0"),
+    (dict(data=dict(size=65)), r"config\.data\.size is 65, larger than config\.data\.resize, 64"),
+    (dict(data=dict(split=(0.5, 0.5, 0.5))), r"config\.data\.split is \(0.5, 0.5, 0.5\); expected three shares"),
+    (dict(data=dict(source="cvs:/data/x.csv")), r"config\.data\.source is 'cvs:/data/x.csv'; expected tfds:NAME"),
+], ids=lambda v: ".".join(map(str, v)) if isinstance(v, dict) else "")
+def test_the_check_finds_a_value_that_cannot_work(updates, message, tmp_path):
+  with pytest.raises(ConfigError, match=message):
+    configs.check(tiny.make_config(tmp_path / "clips.csv", tmp_path, **updates))
+
+
+def test_the_tiny_config_of_the_tests_passes_the_check(tiny_config):
+  configs.check(tiny_config)
+
+
+def test_fields_are_named_as_their_flags():
+  flat = configs.fields(ConfigDict(dict(a=1, b=dict(c=(2,), d=dict(e=None)), free={})))
+  assert flat.keys() == {"a", "b.c", "b.d.e", "free"}
+
+
+def test_json_keeps_every_value_tuples_included_and_the_lock(tiny_config):
+  read = configs.from_json(configs.to_json(tiny_config))
+  assert configs.fields(read) == configs.fields(tiny_config)
+  assert read.rules == (("head/.*", "head"), (".*", "trunk")) and read.is_locked
+  with pytest.raises(AttributeError):
+    read.train.bach = 3
+
+
+def test_the_difference_of_a_config_and_its_file_is_empty(tiny_config):
+  assert configs.difference(configs.from_json(configs.to_json(tiny_config)), tiny_config) == []
+
+
+def test_the_difference_shows_what_moves_a_figure_and_no_more(tiny_config):
+  new = tiny_config.copy_and_resolve_references()
+  new.update(data=dict(workers=3, tfds_dir="/x"), log=dict(progress=True), features=dict(dir="/y", cache=False))
+  new.train.update(log_every=5, batch=4)
+  new.groups.head.lr = 0.5
+  assert configs.difference(tiny_config, new) == ["groups.head.lr: 0.01 -> 0.5", "train.batch: 8 -> 4"]
