@@ -184,6 +184,11 @@ def test_predict_labels_files_and_folders_and_lists_the_broken(vft, tiny_csv, fi
     assert 0 <= float(row["start_s"]) < float(row["end_s"]) <= 1.25  # of 20 frames at 16 a second
 
 
+def test_predict_on_broken_files_alone_lists_them_too(vft, finished, tmp_path):
+  (tmp_path / "bad.mp4").write_bytes(b"this is no video")
+  fails(vft("predict", finished, "bad.mp4"), 3, "1 of 1 files could not be read", "bad.mp4: ")
+
+
 def test_predict_agrees_with_the_predictions_of_the_run(vft, tiny_csv, finished):
   with (finished / "predictions_test.csv").open(newline="") as file:
     want = list(csv.DictReader(file))

@@ -1,4 +1,4 @@
-"""A trunk of two convolutions with the interface of `vft.models`: compiles in a second, where the step is what is tested."""
+"""A trunk of two convolutions with the interface of `vft.models`: for tests of what is around a model."""
 from typing import ClassVar
 
 import jax

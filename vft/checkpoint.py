@@ -30,7 +30,8 @@ def _fault(folder: Path) -> str:
   except ValueError:
     return f"{DIGESTS} is damaged"
   have = _digest(folder)
-  return "" if have == want else f"changed or missing: {sorted(k for k in want.keys() | have.keys() if want.get(k) != have.get(k))}"
+  changed = sorted(k for k in want.keys() | have.keys() if want.get(k) != have.get(k))
+  return f"changed or missing: {changed}" if changed else ""
 
 
 class Checkpoints:
@@ -93,8 +94,8 @@ class Checkpoints:
               for k in sorted(shapes.keys() | wanted.keys()) if shapes.get(k) != wanted.get(k)}
     if differ:
       lines = "\n".join(f"  {k}: in the checkpoint {a}, in the model {b}" for k, (a, b) in list(differ.items())[:10])
-      raise WeightsError(f"The checkpoint {self.folder / str(step)} does not fit the model ({len(differ)} differ).\n{lines}\n"
-                         "Use the config of that run, or another --workdir.")
+      raise WeightsError(f"The checkpoint {self.folder / str(step)} does not fit the model ({len(differ)} differ).\n"
+                         f"{lines}\nUse the config of that run, or another --workdir.")
     return self._manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(dict(like))))["state"]
 
   def close(self) -> None:
@@ -102,8 +103,9 @@ class Checkpoints:
     self._manager.close()
 
 
-def pack(params: Mapping[str, Any], batch_stats: Mapping[str, Any], opt_state: Any, saved: frozenset[str]) -> dict[str, Any]:
-  """The flat trees of a checkpoint: of parameters and statistics those named in `saved`, of the optimiser all leaves."""
+def pack(params: Mapping[str, Any], batch_stats: Mapping[str, Any], opt_state: Any,
+         saved: frozenset[str]) -> dict[str, Any]:
+  """The flat trees of a checkpoint: parameters and statistics named in `saved`, all leaves of the optimiser."""
   leaves = jax.tree.leaves(opt_state)
   return {"params": {k: v for k, v in params.items() if k in saved},
           "batch_stats": {k: v for k, v in batch_stats.items() if k in saved},

@@ -31,12 +31,12 @@ def predict(model: Any, params: Mapping[str, Any], batch_stats: Mapping[str, Any
   """Runs the model over batches; padding and undecodable clips are dropped, rows come sorted."""
   rows, probs = [], []
   for batch in batches:
-    out = _view_probs(model, params, batch_stats, sharding.put_batch(batch, mesh), pixels)
-    gathered = [np.asarray(multihost_utils.process_allgather(x, tiled=True))
-                for x in (out, *(sharding.put_batch({k: batch[k] for k in ("row", "mask")}, mesh)[k] for k in ("row", "mask")))]
-    keep = gathered[2]
-    probs.append(gathered[0][keep])
-    rows.append(gathered[1][keep])
+    on_device = sharding.put_batch(batch, mesh)
+    out = _view_probs(model, params, batch_stats, on_device, pixels)
+    prob, row, keep = (np.asarray(multihost_utils.process_allgather(x, tiled=True))
+                       for x in (out, on_device["row"], on_device["mask"]))
+    probs.append(prob[keep])
+    rows.append(row[keep])
   row, prob = np.concatenate(rows), np.concatenate(probs)
   order = np.argsort(row)
   return Predictions(row[order], prob[order])
@@ -69,14 +69,16 @@ def differences(main: Predictions, other: Predictions, manifest: Manifest, confi
   """{"video": {metric: {value, low, high}}, ...} of main - other, paired by row and resampled together."""
   shared = np.intersect1d(main.rows, other.rows)
   a, b = (levels(Predictions(shared, p.probs[np.isin(p.rows, shared)]), manifest) for p in (main, other))
-  return {level: stats.bootstrap_difference(a[level][1], a[level][0], b[level][0], a[level][2], classes=manifest.classes,
-                                            topk=config.eval.topk, n=config.eval.bootstrap, seed=config.seed)
+  return {level: stats.bootstrap_difference(
+              a[level][1], a[level][0], b[level][0], a[level][2], classes=manifest.classes, topk=config.eval.topk,
+              n=config.eval.bootstrap, seed=config.seed)
           for level in a}
 
 
 def make_evaluator(model: Any, pixels: forward.Pixels, batches: Callable[[], Iterable[Mapping[str, Any]]],
-                   manifest: Manifest, config: ConfigDict, mesh: jax.sharding.Mesh) -> Callable[[Any], tuple[dict, np.ndarray]]:
-  """Returns f(state) -> ({metric: value} of videos, confusion (K, K)), without intervals: cheap enough for every epoch."""
+                   manifest: Manifest, config: ConfigDict,
+                   mesh: jax.sharding.Mesh) -> Callable[[Any], tuple[dict[str, Any], np.ndarray]]:
+  """Returns f(state) -> ({metric: value} of videos, confusion (K, K)), without intervals: cheap enough for an epoch."""
   def evaluate(state: Any) -> tuple[dict[str, Any], np.ndarray]:
     found = predict(model, state.params, state.batch_stats, pixels, batches(), mesh)
     labels = manifest.labels(found.rows)

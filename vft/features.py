@@ -1,4 +1,5 @@
-"""Features once: where only head/ trains, each clip and view passes the frozen trunk a single time and is kept on disk."""
+"""Features once: where only head/ trains, each clip and view passes the frozen trunk once and is kept on disk."""
+import contextlib
 import hashlib
 import json
 import logging
@@ -48,8 +49,9 @@ class Features:
 def trunk_identity(model: Any, config: ConfigDict, params: Mapping[str, Any], batch_stats: Mapping[str, Any]) -> str:
   """Digest of the trunk: family, version, variant, options, arithmetic and every array of it."""
   trunk = {k: v for k, v in {**params, **batch_stats}.items() if not k.startswith("head/")}
-  said = [VERSION, model.version, config.model.name, config.model.variant, config.model.dtype, config.model.head == "original",
-          config.model.options.to_dict(), trees.sha256(trunk)]
+  m = config.model
+  said = [VERSION, model.version, m.name, m.variant, m.dtype, m.head == "original", m.options.to_dict(),
+          trees.sha256(trunk)]
   return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:24]
 
 
@@ -109,14 +111,14 @@ def check_size(clips: int, views: int, tokens: int, width: int, config: ConfigDi
   size = clips * views * tokens * width * 4
   free = shutil.disk_usage(folder).free
   if size > config.features.cache_max_gb * 1e9 or size > free:
-    raise ConfigError(f"The features would take {size / 1e9:.1f} GB in {folder}; allowed are config.features.cache_max_gb = "
-                      f"{config.features.cache_max_gb:g} GB, free are {free / 1e9:.1f} GB.\nRaise the limit, give another "
+    raise ConfigError(f"The features would take {size / 1e9:.1f} GB in {folder}; config.features.cache_max_gb allows "
+                      f"{config.features.cache_max_gb:g} GB and {free / 1e9:.1f} GB are free.\nRaise it, give another "
                       "--config.features.dir, or train without them: --config.features.cache=False.")
   return size
 
 
-def compute(model: Any, params: Mapping[str, Any], batch_stats: Mapping[str, Any], manifest: Manifest, config: ConfigDict,
-            rows: np.ndarray, *, views: int, train: bool, mesh: jax.sharding.Mesh,
+def compute(model: Any, params: Mapping[str, Any], batch_stats: Mapping[str, Any], manifest: Manifest,
+            config: ConfigDict, rows: np.ndarray, *, views: int, train: bool, mesh: jax.sharding.Mesh,
             tick: Callable[[int, int], None]) -> Features:
   """Features of rows, from the disk where they are, else by one pass of the trunk.
 
@@ -129,6 +131,9 @@ def compute(model: Any, params: Mapping[str, Any], batch_stats: Mapping[str, Any
   pixels = forward.make_pixels(config, model)
   augmented = train and pixels.augment is not None
   copies = config.augment.copies if augmented else 1
+  if not copies:
+    raise ConfigError("A new augmented view each epoch (config.augment.copies = 0) cannot be kept on disk.\nGive a number, "
+                      "such as --config.augment.copies=4, or train on the clips: --config.features.cache=False.")
   folder = Path(config.features.dir or "~/.cache/vft/features").expanduser()
   store = Store(folder / trunk_identity(model, config, params, batch_stats))
   keys = {(int(r), c): clip_key(manifest, config, pixels, int(r), c, views, train) for r in rows for c in range(copies)}
@@ -136,28 +141,34 @@ def compute(model: Any, params: Mapping[str, Any], batch_stats: Mapping[str, Any
   out = Features({k: stored[key] for k, key in keys.items() if key in stored})
   missing = np.array(sorted({r for r, c in keys if (r, c) not in out.tokens}), np.int64)
   batch = -(-config.features.batch // jax.device_count()) * jax.device_count()
-  for number, clips in enumerate(pipeline.eval_batches(manifest, config, missing, batch=batch, views=views,
-                                                       copies=copies if augmented else None) if len(missing) else ()):
-    on_device = sharding.put_batch(clips, mesh)
-    if not number:
-      shape = _pass.eval_shape(model, params, batch_stats, on_device, pixels, train).shape
-      check_size(len(missing) * copies, views, shape[2], shape[3], config, folder)
-    tokens = np.asarray(_pass(model, params, batch_stats, on_device, pixels, train))
-    for row, copy, good, value in zip(clips["row"].tolist(), clips["copy"].tolist(), clips["mask"], tokens, strict=True):
-      if good:
-        store.add(keys[row, copy], value)
-        out.tokens[row, copy] = value
-        out.new += 1
-      elif row >= 0:
-        out.failed.add(row)
-    if number % CHUNK == CHUNK - 1:
-      store.flush()
-    tick(min((number + 1) * batch, len(missing) * copies), len(missing) * copies)
+  if not len(missing):
+    return out
+  batches = pipeline.eval_batches(manifest, config, missing, batch=batch, views=views,
+                                  copies=copies if augmented else None)
+  with contextlib.closing(batches):  # ends the decoding processes
+    for number, clips in enumerate(batches):
+      on_device = sharding.put_batch(clips, mesh)
+      if not number:
+        shape = _pass.eval_shape(model, params, batch_stats, on_device, pixels, train).shape
+        check_size(len(missing) * copies, views, shape[2], shape[3], config, folder)
+      tokens = np.asarray(_pass(model, params, batch_stats, on_device, pixels, train))
+      named = zip(clips["row"].tolist(), clips["copy"].tolist(), clips["mask"], tokens, strict=True)
+      for row, copy, good, value in named:
+        if good:
+          store.add(keys[row, copy], value)
+          out.tokens[row, copy] = value
+          out.new += 1
+        elif row >= 0:
+          out.failed.add(row)
+      if number % CHUNK == CHUNK - 1:
+        store.flush()
+      tick(min((number + 1) * batch, len(missing) * copies), len(missing) * copies)
   store.flush()
   return out
 
 
-def train_batches(features: Features, manifest: Manifest, config: ConfigDict, *, start_step: int) -> Iterator[dict[str, Any]]:
+def train_batches(features: Features, manifest: Manifest, config: ConfigDict, *,
+                  start_step: int) -> Iterator[dict[str, Any]]:
   """The same clips in the same order as `pipeline.train_batches`, as tokens."""
   rows, size = manifest.rows("train"), config.train.batch
   order, copies = pipeline.order(len(rows), config.seed), config.augment.copies if config.augment.enabled else 1

@@ -1,4 +1,4 @@
-"""From a batch (clips or cached tokens) to logits: crop or augment, normalise, trunk, head. All of it runs on the device."""
+"""From a batch (clips or cached tokens) to logits, on the device: crop or augment, normalise, trunk, head."""
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 

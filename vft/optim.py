@@ -41,7 +41,8 @@ def make_optimizer(config: ConfigDict, labels: Mapping[str, str], steps: int) ->
     labels: {parameter name: group}, from `trees.assign`.
     steps: steps of the whole run, on which the schedules depend.
   """
-  inner: dict[Any, optax.GradientTransformation] = {name: _make_inner(config, group, steps) for name, group in make_groups(config).items()}
+  inner: dict[Any, optax.GradientTransformation] = {
+      name: _make_inner(config, group, steps) for name, group in make_groups(config).items()}
   grouped = optax.multi_transform(inner, dict(labels))
   # Gradients of frozen leaves are zeros here, so the norm is that of what trains.
   return optax.chain(optax.clip_by_global_norm(config.optim.clip_norm), grouped) if config.optim.clip_norm else grouped

@@ -1,4 +1,5 @@
 """The table of contents of a training run: read it from top to bottom."""
+import contextlib
 import json
 import logging
 import resource
@@ -106,6 +107,7 @@ def fine_tune(config: ConfigDict, manifest: manifests.Manifest, folder: Path, cl
     writer.images(0, "first_clips", first_clips(config, manifest, pixels))
     failed: set[int] = set()
     clips = views = features.Features({})
+    batches: Any
     if cached:
       with clock("features"):
         shared = dict(model=model, params=state.params, batch_stats=state.batch_stats, manifest=manifest, config=config,
@@ -126,14 +128,16 @@ def fine_tune(config: ConfigDict, manifest: manifests.Manifest, folder: Path, cl
       return pipeline.eval_batches(manifest, config, rows, batch=size, views=config.eval.views)
 
     # Steps. Hooks run in this order: a state is evaluated before it is saved, and saved before the run may stop.
-    step = train.make_train_step(partial(forward.logits, model, pixels=pixels, train=True, train_trunk=bool(begin.blocks)),
-                                 begin.tx, begin.trained, accum=config.train.accum,
+    run_model = partial(forward.logits, model, pixels=pixels, train=True, train_trunk=bool(begin.blocks))
+    step = train.make_train_step(run_model, begin.tx, begin.trained, accum=config.train.accum,
                                  smoothing=config.train.label_smoothing, seed=config.seed)
     validate = evaluate.make_evaluator(model, pixels, lambda: eval_batches("val"), manifest, config, mesh)
-    state = train.fit(state, batches, step=step, until=until, mesh=mesh, clock=clock, ids=lambda rows: manifest.table.id.iloc[rows].tolist(), hooks=(
-        LogHook(writer, clock, config),
-        EvalHook(writer, clock, config, validate, saver, until, steps_per_epoch, manifest.classes),
-        StopHook(stop, saver)))
+    hooks = (LogHook(writer, clock, config),
+             EvalHook(writer, clock, config, validate, saver, until, steps_per_epoch, manifest.classes),
+             StopHook(stop, saver))
+    with contextlib.closing(batches):  # ends the decoding processes
+      state = train.fit(state, batches, step=step, until=until, mesh=mesh, clock=clock, hooks=hooks,
+                        ids=lambda rows: manifest.table.id.iloc[rows].tolist())
 
     # The best checkpoint by validation is looked at once more, and at the test split for the first time.
     with clock("eval"):
@@ -146,7 +150,7 @@ def fine_tune(config: ConfigDict, manifest: manifests.Manifest, folder: Path, cl
 
 
 def startup_clips(config: ConfigDict, manifest: manifests.Manifest, count: int = 0) -> Iterator[dict[str, Any]]:
-  """The first training clips in the order of the run, `count` or config.init.stats_clips of them, without augmentation."""
+  """The first training clips in the order of the run, `count` or config.init.stats_clips of them, not augmented."""
   rows = manifest.rows("train")
   order = pipeline.order(len(rows), config.seed)
   chosen = rows[np.array([order[i] for i in range(min(count or config.init.stats_clips, len(rows)))])]

@@ -25,7 +25,8 @@ class TrainState:
   opt_state: Any
 
 
-def make_state(params: Flat, batch_stats: Flat, tx: optax.GradientTransformation, mesh: jax.sharding.Mesh) -> TrainState:
+def make_state(params: Flat, batch_stats: Flat, tx: optax.GradientTransformation,
+               mesh: jax.sharding.Mesh) -> TrainState:
   """Step 0, on every device of the mesh. The weights go in before `tx.init`."""
   state = TrainState(jnp.zeros((), jnp.int32), params, batch_stats, tx.init(params))
   return jax.device_put(state, sharding.replicated(mesh))
@@ -94,7 +95,7 @@ def check_finite(fine: Any, losses: Any, step: int, batch: Mapping[str, Any],
   if not bool(fine):
     bad = ~np.isfinite(np.asarray(losses))
     rows = np.asarray(batch["row"])
-    raise RunError(f"The loss or its gradient is not finite at step {step}; the parameters of step {step - 1} are kept.\n"
+    raise RunError(f"The loss or its gradient is not finite at step {step}; those of step {step - 1} are kept.\n"
                    f"  clips: {ids(rows[bad] if bad.any() else rows)}\n"
                    "Lower the learning rate (--config.groups.head.lr=...), or look at these clips for broken pixels.")
 

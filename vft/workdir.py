@@ -17,8 +17,8 @@ from ml_collections import ConfigDict
 from vft import config as configs
 from vft.errors import ConfigError, RunError
 
-PACKAGES = ("vft", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "tensorflow-datasets", "ml-collections",
-            "dm-pix", "clu", "av", "numpy", "scikit-learn")
+PACKAGES = ("vft", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "tensorflow-datasets",
+            "ml-collections", "dm-pix", "clu", "av", "numpy", "scikit-learn")
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -25,7 +25,8 @@ def write_skipped(manifest: Manifest, failed: Iterable[int], path: Path, config:
     lines = "\n".join(f"  {p!r}: {r}" for p, r in zip(bad.path[:10], bad.reason[:10], strict=True))
     raise DataError(f"{len(bad)} of {len(table)} clips cannot be used ({len(bad) / len(table):.1%}), more than "
                     f"data.max_bad_fraction, {config.data.max_bad_fraction:.1%}; all are in {path}.\n{lines}\n"
-                    f"Repair or remove them, or go on with --config.data.max_bad_fraction={len(bad) / len(table) + .01:.2f}.")
+                    "Repair or remove them, or go on with "
+                    f"--config.data.max_bad_fraction={len(bad) / len(table) + .01:.2f}.")
   return len(bad)
 
 

@@ -102,7 +102,7 @@ class CsvSource:
   def _stop(self, what: str, table: pd.DataFrame, wrong: pd.Series, expected: str) -> None:
     """Raises DataError if any row is `wrong`, showing the first."""
     if wrong.any():
-      i = int(wrong.idxmax())
+      i = int(wrong.to_numpy().argmax())
       cells = {k: v for k, v in table.loc[i].items() if k in (*COLUMNS, *GROUP_NAMES)}
       raise DataError(f"{self.file}, line {i + 2}: {what} ({int(wrong.sum())} such lines): {cells}.\n"
                       f"Expected {expected}.")
