@@ -11,6 +11,7 @@ def get_config():
       source="",  # "tfds:echo_phantom", "csv:/data/clips.csv" or "folder:/data/clips"
       root="",  # every video must lie below this folder; "" = the folder of the CSV file, or the folder itself
       tfds_dir="",  # where TFDS keeps its data sets; "" = TFDS's own choice (~/tensorflow_datasets)
+      classes=(),  # the only labels allowed, in the order of the class numbers; () = those found, sorted
       split=(0.6, 0.15, 0.25),  # shares of train, val, test, by group; an official split of the source wins
       num_frames=16,  # frames per clip
       fps=12.5,  # frames are taken 1 / fps s apart by their time stamps: a clip lasts num_frames / fps s

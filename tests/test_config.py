@@ -74,7 +74,7 @@ def test_a_value_of_another_type_is_an_error_that_names_the_file(tmp_path):
 @pytest.mark.parametrize(("updates", "message"), [
     (dict(optim=dict(clip_norm=math.nan)), r"config\.optim\.clip_norm is nan; expected a finite number"),
     (dict(groups=dict(head=dict(lr=math.inf))), r"config\.groups\.head\.lr is inf; expected a finite number"),
-    (dict(groups=dict(head=dict(lr=-1.0))), r"config\.groups\.head\.lr is -1.0; expected 0 or more"),
+    (dict(groups=dict(head=dict(lr=-1.0))), r"config\.groups\.head\.lr is -1.0; expected a number, 0 or more"),
     (dict(groups=dict(head=dict(lrr=1.0))), r"config\.groups\.head is 'lrr'; did you mean 'lr'\?"),
     (dict(groups=dict(head=dict(schedule="cosin"))), r"schedule is 'cosin'; did you mean 'cosine'\?"),
     (dict(groups=dict(extra=dict(train=True))), r"\['extra', 'head', 'trunk'\], config.rules use \['head', 'trunk'\]"),

@@ -22,7 +22,7 @@ def main() -> int:
   def work():
     from vft import predict as predicts
     predicts.predict_files(args.workdir, args.paths, args.output)
-  return mains.guarded(work)
+  return mains.guarded(work, args.verbose)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 import importlib.util
 import json
 import math
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,11 @@ POSITIVE = ("data.num_frames", "data.fps", "data.resize", "data.size", "data.max
             "train.epochs", "train.eval_every", "train.log_every", "features.batch", "eval.views", "eval.topk",
             "eval.bootstrap", "mesh.fsdp", "init.stats_clips")
 # Fields that may change between a run and its continuation: they move no figure.
+BETWEEN = {
+    "optim.warmup": (0, 1), "optim.clip_norm": (0, math.inf), "optim.group.lr": (0, math.inf),
+    "optim.group.wd": (0, math.inf), "model.dropout": (0, 0.999), "train.label_smoothing": (0, 1),
+    "data.workers": (0, 1024), "data.max_bad_fraction": (0, 1), "augment.copies": (0, math.inf), "augment.flip": (0, 1),
+    "augment.blur": (0, 1), "augment.brightness": (0, 1), "augment.contrast": (0, 1), "augment.blur_sigma": (0, 100)}
 FREE = ("groups", "model.options")  # their keys are the user's
 HARMLESS = ("data.workers", "data.tfds_dir", "features", "log", "train.log_every")
 
@@ -59,9 +65,17 @@ def load(name: str) -> ConfigDict:
   if str(path.parent) not in folders:
     folders.append(str(path.parent))
   try:
-    return _load_module(f"_vft_config_{path.stem}", path).get_config()
-  except (AttributeError, KeyError, TypeError) as e:
-    raise ConfigError(f"{path}: {str(e).strip(chr(34))}\nEvery field is listed in {SHIPPED / 'default.py'}.") from e
+    config = _load_module(f"_vft_config_{path.stem}", path).get_config()
+  except ConfigError:
+    raise
+  except Exception as e:  # whatever the user's file does
+    text = str(e.args[0] if isinstance(e, KeyError) and e.args else e)
+    raise ConfigError(f"{path}: {type(e).__name__}: {text}\nEvery field is listed in {SHIPPED / 'default.py'}; "
+                      "-v shows where it happened.") from e
+  if not isinstance(config, ConfigDict):
+    raise ConfigError(f"{path}: get_config() returned {type(config).__name__}; expected the ConfigDict of "
+                      "default.get_config(), changed.")
+  return config
 
 
 def fields(config: ConfigDict) -> dict[str, Any]:
@@ -85,6 +99,9 @@ def check(config: ConfigDict) -> None:
   for key in POSITIVE:
     if flat[key] <= 0:
       raise ConfigError(f"config.{key} is {flat[key]}; expected a number above 0.")
+  for key, (low, high) in BETWEEN.items():
+    if not low <= flat[key] <= high:
+      raise ConfigError(f"config.{key} is {flat[key]}; expected {low:g} to {high:g}.")
   for control in config.controls:
     _choice("config.controls", control, CONTROLS)
   if config.data.source.partition(":")[0] not in ("tfds", "csv", "folder"):
@@ -120,11 +137,21 @@ def _choice(key: str, value: str, known: tuple[str, ...]) -> None:
 
 def _check_groups(config: ConfigDict) -> None:
   known = tuple(config.optim.group)
+  for rule in config.rules:
+    if not (isinstance(rule, tuple | list) and len(rule) == 2):
+      raise ConfigError(f"config.rules has {rule!r}; expected pairs (pattern, group), such as "
+                        '((\"head/.*\", \"head\"), (\".*\", \"trunk\")).')
+    try:
+      re.compile(rule[0])
+    except re.error as e:
+      raise ConfigError(f"config.rules has the pattern {rule[0]!r}, which is no regular expression: {e}.") from e
   for name, group in config.groups.items():
+    if not isinstance(group, ConfigDict):
+      raise ConfigError(f"config.groups.{name} is {group!r}; expected dict(train=..., lr=..., wd=..., schedule=...).")
     for key, value in group.items():
       _choice(f"a key of config.groups.{name}", key, known)
-      if key in ("lr", "wd") and value < 0:
-        raise ConfigError(f"config.groups.{name}.{key} is {value}; expected 0 or more.")
+      if key in ("lr", "wd") and not (isinstance(value, int | float) and value >= 0):
+        raise ConfigError(f"config.groups.{name}.{key} is {value!r}; expected a number, 0 or more.")
     _choice(f"config.groups.{name}.schedule", group.get("schedule", config.optim.group.schedule), SCHEDULES)
     if config.optim.name == "adam" and group.get("wd", config.optim.group.wd):
       raise ConfigError(f"config.groups.{name}.wd is set, but adam has no decoupled decay: use "

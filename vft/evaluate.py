@@ -37,6 +37,8 @@ def predict(model: Any, params: Mapping[str, Any], batch_stats: Mapping[str, Any
                        for x in (out, on_device["row"], on_device["mask"]))
     probs.append(prob[keep])
     rows.append(row[keep])
+  if not rows:
+    return Predictions(np.zeros(0, np.int32), np.zeros((0, 0), np.float32))
   row, prob = np.concatenate(rows), np.concatenate(probs)
   order = np.argsort(row)
   return Predictions(row[order], prob[order])

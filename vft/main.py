@@ -44,8 +44,8 @@ class StopRequest:
       raise Stopped(self._number)
 
 
-def parse(argv: list[str]) -> tuple[ConfigDict, Path, bool]:
-  """Arguments -> (config with its flags applied, workdir, verbose). Raises ConfigError."""
+def parse(argv: list[str]) -> tuple[ConfigDict, Path]:
+  """Arguments -> (config with its flags applied, workdir). Raises ConfigError."""
   names = [a.split("=", 1)[1] for a in argv if a.startswith(("--config=", "-config="))]
   if len(names) != 1:
     raise ConfigError(f"Expected one --config, found {len(names)}: {' '.join(argv) or 'no arguments'}\n"
@@ -58,30 +58,30 @@ def parse(argv: list[str]) -> tuple[ConfigDict, Path, bool]:
     holder = config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=overrides)
     rest = values(["vft", *overrides])
   except (flags.Error, ValueError, TypeError, KeyError, AttributeError) as e:
-    raise ConfigError(f"{_plain(e, config)}\nEvery field is listed in {configs.SHIPPED / 'default.py'}; write "
+    raise ConfigError(f"{_plain(e, config, argv)}\nEvery field is listed in {configs.SHIPPED / 'default.py'}; write "
                       "--config.train.batch=16 and the like.") from e
   if len(rest) > 1:
     raise ConfigError(f"Unexpected: {' '.join(rest[1:])}. Flags are written --name=value.")
-  return holder.value, Path(values.workdir), values.verbose
+  return holder.value, Path(values.workdir)
 
 
-def _plain(error: Exception, config: ConfigDict) -> str:
+def _plain(error: Exception, config: ConfigDict, argv: list[str]) -> str:
   """What was mistyped, with the nearest field."""
-  text = str(error.args[0] if error.args else error).strip("\"'")
+  text = str(error.args[0] if error.args else error).replace("\\'", "'").replace("\\n", "\n")
   known = configs.fields(config)
-  for flag in (a.lstrip("-").partition("=")[0] for a in sys.argv[1:] if a.lstrip("-").startswith("config.")):
+  for flag in (a.lstrip("-").partition("=")[0] for a in argv if a.lstrip("-").startswith("config.")):
     name = flag.removeprefix("config.")
     if name not in known and not name.startswith(configs.FREE):
       return f"config.{name} is unknown{did_you_mean(name, known)}"
   return text
 
 
-def guarded(work: Callable[[], None]) -> int:
+def guarded(work: Callable[[], None], verbose: bool = False) -> int:
   """Calls work() and returns the exit code; a user's mistake ends in one message, without a traceback."""
   try:
     work()
   except VftError as e:
-    if "-v" in sys.argv or "--verbose" in sys.argv:
+    if verbose:
       raise
     print(f"vft: {e}", file=sys.stderr)
     return e.exit_code
@@ -97,13 +97,14 @@ def guarded(work: Callable[[], None]) -> int:
 def main(argv: list[str] | None = None) -> int:
   """Runs the training that the arguments ask for; returns the exit code of DESIGN."""
   logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+  argv = sys.argv[1:] if argv is None else argv
   def work():
-    config, workdir, _ = parse(sys.argv[1:] if argv is None else argv)
+    config, workdir = parse(argv)
     configs.check(config)
     stop = StopRequest()
     from vft import run  # after the flags: a mistake in them costs no start of jax
     run.run(config, workdir, stop.check)
-  return guarded(work)
+  return guarded(work, verbose=bool({"-v", "--verbose"} & set(argv)))
 
 
 if __name__ == "__main__":

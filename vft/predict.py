@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pandas as pd
 from ml_collections import ConfigDict
@@ -51,8 +52,10 @@ def _clips(paths: list[Path], config: ConfigDict, views: int, spans: dict[int, A
       spans[row] = str(e)
       continue
     spans[row] = times
-    yield {"video": video[None], "row": np.array([row], np.int32), "copy": np.zeros(1, np.int32),
-           "mask": np.ones(1, bool)}
+    size = jax.device_count()  # one clip and padding: every device takes a row
+    yield {"video": np.concatenate([video[None], np.zeros((size - 1, *video.shape), video.dtype)]),
+           "row": np.array([row] + [-1] * (size - 1), np.int32), "copy": np.zeros(size, np.int32),
+           "mask": np.arange(size) == 0}
 
 
 def predict_files(workdir: str, paths: list[str], output: str) -> None:

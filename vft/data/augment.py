@@ -39,7 +39,9 @@ def augment_clip(key: jax.Array, clip: Any, size: int, how: Augment) -> jax.Arra
 def _random_blur(key: jax.Array, clip: jax.Array, how: Augment) -> jax.Array:
   draw, width = jax.random.split(key)
   sigma = jax.random.uniform(width, (), minval=0.1, maxval=max(how.blur_sigma, 0.1))
-  blurred = pix.gaussian_blur(clip, sigma, kernel_size=2 * round(3 * how.blur_sigma) + 1, padding="SAME")
+  reach = max(round(3 * how.blur_sigma), 1)
+  edged = jnp.pad(clip, ((0, 0), (reach, reach), (reach, reach), (0, 0)), mode="edge")  # zeros would darken the border
+  blurred = pix.gaussian_blur(edged, sigma, kernel_size=2 * reach + 1, padding="VALID")
   return jnp.where(jax.random.bernoulli(draw, how.blur), blurred, clip)
 
 

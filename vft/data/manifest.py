@@ -68,7 +68,7 @@ def make_manifest(config: ConfigDict) -> Manifest:
 
   Raises DataError if too many videos are bad, a file is in two splits, or the splits cannot be used.
   """
-  source = open_source(config.data.source, config.data)
+  source = open_source(config.data.source, config.data, tuple(config.data.classes) or None)
   table = source.rows()
   if table.empty:
     raise DataError(f"{config.data.source} has no videos; expected at least one per class in train, val and test.")
@@ -96,8 +96,9 @@ def load(path: str | Path, config: ConfigDict) -> Manifest:
   except (OSError, ValueError, KeyError) as e:
     raise DataError(f"{path} is no manifest ({e}); expected the manifest.csv of a run, with columns "
                     f"{','.join(COLUMNS)}.") from None
-  source = open_source(config.data.source, config.data)
-  known = source.classes if config.data.source.startswith("tfds:") else tuple(sorted(set(table.label)))
+  source = open_source(config.data.source, config.data, tuple(config.data.classes) or None)
+  named = config.data.source.startswith("tfds:") or config.data.classes
+  known = source.classes if named else tuple(sorted(set(table.label)))
   for row, label in zip(table.row, table.label, strict=True):
     if label not in known:
       raise DataError(f"{path}, row {row}: label {label!r} unknown{did_you_mean(label, known)}\nExpected one of "

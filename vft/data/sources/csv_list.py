@@ -102,7 +102,7 @@ class CsvSource:
   def _stop(self, what: str, table: pd.DataFrame, wrong: pd.Series, expected: str) -> None:
     """Raises DataError if any row is `wrong`, showing the first."""
     if wrong.any():
-      i = int(wrong.to_numpy().argmax())
+      i = int(table.index.to_numpy()[wrong.to_numpy().argmax()])  # blank lines are left out, but counted
       cells = {k: v for k, v in table.loc[i].items() if k in (*COLUMNS, *GROUP_NAMES)}
       raise DataError(f"{self.file}, line {i + 2}: {what} ({int(wrong.sum())} such lines): {cells}.\n"
                       f"Expected {expected}.")

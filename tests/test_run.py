@@ -1,0 +1,86 @@
+"""The whole run: kill -9 and go on, controls, features on and off, and every config of configs/."""
+import json
+import random
+import signal
+import time
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+import pandas as pd
+import pytest
+
+from tests import tiny
+from vft import config as configs
+from vft import run
+
+CONFIGS = sorted(p.stem for p in configs.SHIPPED.glob("*.py") if p.stem not in ("__init__", "default"))
+
+
+def final_arrays(folder):
+  newest = max((p for p in (folder / "checkpoints").glob("[0-9]*")), key=lambda p: int(p.name))
+  return int(newest.name), ocp.StandardCheckpointer().restore(newest / "state")
+
+
+@pytest.mark.filterwarnings("ignore:Sharding info not provided")
+def test_killed_run_equals_unbroken_run(tiny_csv, tmp_path):
+  path = tiny.write_config_file(tmp_path / "tiny.py", tiny_csv, train=dict(epochs=20), model=dict(dropout=0.2),
+                                features=dict(dir=str(tmp_path / "features")))
+  whole, broken, moment = tmp_path / "whole", tmp_path / "broken", random.Random(0)
+  run.run(configs.load(str(path)), whole)
+  for kills_left in (3, 2, 1, 0):
+    process = tiny.start_process("-m", "vft.main", f"--config={path}", f"--workdir={broken}", cwd=tmp_path)
+    before = _steps(broken)
+    while kills_left and process.poll() is None and _steps(broken) < before + 3:  # kills in mid-training, not in start-up
+      time.sleep(0.02)
+    if kills_left and process.poll() is None:
+      time.sleep(moment.uniform(0, 0.3))
+      process.kill()
+    _, errors = process.communicate(timeout=120)
+    if (broken / "result.json").exists():
+      break
+    assert process.returncode == -signal.SIGKILL, errors
+  assert (broken / "result.json").exists(), "never finished"
+  (step, a), (step_broken, b) = final_arrays(whole), final_arrays(broken)
+  assert step == step_broken
+  jax.tree.map(np.testing.assert_array_equal, a, b)
+  assert (whole / "predictions_test.csv").read_text() == (broken / "predictions_test.csv").read_text()
+  steps = [(line["split"], line["step"]) for line in map(json.loads, (broken / "metrics.jsonl").read_text().splitlines())]
+  assert len(steps) == len(set(steps))  # no line twice
+
+
+def _steps(folder):
+  path = folder / "metrics.jsonl"
+  return path.read_text().count('"train"') if path.exists() else 0
+
+
+def test_controls_stand_beside_the_result_with_paired_differences(tiny_csv, tmp_path):
+  config = tiny.make_config(tiny_csv, tmp_path, controls=("majority", "single_frame"))
+  result = run.run(config, tmp_path / "run")
+  assert set(result["controls"]) == {"majority", "single_frame"}
+  for control in result["controls"].values():
+    for level in ("video", "patient"):
+      a, b = result["test"][level]["accuracy"]["value"], control[level]["accuracy"]["value"]
+      gap = control["difference"][level]["accuracy"]
+      assert gap["value"] == pytest.approx(a - b) and gap["low"] <= gap["value"] <= gap["high"]
+  assert result["controls"]["majority"]["video"]["accuracy"]["value"] == 0.5
+  table = pd.read_csv(tmp_path / "run" / "predictions_test.csv")
+  assert result["test"]["video"]["accuracy"]["value"] == pytest.approx((table.label == table.predicted).mean())
+  np.testing.assert_allclose(table[["p_fast", "p_slow"]].sum(1), 1, atol=1e-5)
+  assert result["data"]["grouped_by"] == "patient" and not result["data"]["simulated"]
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_config_is_built_locked_and_trains(name, tmp_path):
+  config = configs.load(name)
+  assert config.is_locked
+  config.data.update(source=f"{config.data.source}/tiny", tfds_dir=str(tmp_path / "tfds"), workers=0)
+  config.model.variant = "tiny"
+  config.init.update(weights="", keep_init=(), stats_clips=4)
+  config.train.update(batch=12, epochs=1)
+  config.eval.bootstrap = 20
+  config.controls = ()
+  config.features.dir = str(tmp_path / "features")
+  result = run.run(config, tmp_path / "run")
+  assert result["data"]["simulated"] and result["cost"]["steps"] == 1
+  assert 0 <= result["test"]["patient"]["accuracy"]["value"] <= 1
