@@ -66,7 +66,7 @@ def test_controls_stand_beside_the_result_with_paired_differences(tiny_csv, tmp_
   assert result["controls"]["majority"]["video"]["accuracy"]["value"] == 0.5
   table = pd.read_csv(tmp_path / "run" / "predictions_test.csv")
   assert result["test"]["video"]["accuracy"]["value"] == pytest.approx((table.label == table.predicted).mean())
-  np.testing.assert_allclose(table[["p_fast", "p_slow"]].sum(1), 1, atol=1e-5)
+  np.testing.assert_allclose(table[["p_fast", "p_slow"]].sum(axis=1), 1, atol=1e-5)
   assert result["data"]["grouped_by"] == "patient" and not result["data"]["simulated"]
 
 
