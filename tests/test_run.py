@@ -31,7 +31,7 @@ def test_killed_run_equals_unbroken_run(tiny_csv, tmp_path):
   for kills_left in (3, 2, 1, 0):
     process = tiny.start_process("-m", "vft.main", f"--config={path}", f"--workdir={broken}", cwd=tmp_path)
     before = _steps(broken)
-    while kills_left and process.poll() is None and _steps(broken) < before + 3:  # kills in mid-training, not in start-up
+    while kills_left and process.poll() is None and _steps(broken) < before + 3:  # kills in mid-training
       time.sleep(0.02)
     if kills_left and process.poll() is None:
       time.sleep(moment.uniform(0, 0.3))
@@ -45,7 +45,8 @@ def test_killed_run_equals_unbroken_run(tiny_csv, tmp_path):
   assert step == step_broken
   jax.tree.map(np.testing.assert_array_equal, a, b)
   assert (whole / "predictions_test.csv").read_text() == (broken / "predictions_test.csv").read_text()
-  steps = [(line["split"], line["step"]) for line in map(json.loads, (broken / "metrics.jsonl").read_text().splitlines())]
+  lines = map(json.loads, (broken / "metrics.jsonl").read_text().splitlines())
+  steps = [(line["split"], line["step"]) for line in lines]
   assert len(steps) == len(set(steps))  # no line twice
 
 

@@ -133,7 +133,8 @@ def compute(model: Any, params: Mapping[str, Any], batch_stats: Mapping[str, Any
   copies = config.augment.copies if augmented else 1
   if not copies:
     raise ConfigError("A new augmented view each epoch (config.augment.copies = 0) cannot be kept on disk.\n"
-                      "Give a number, such as --config.augment.copies=4, or train on the clips: --config.features.cache=False.")
+                      "Give a number, such as --config.augment.copies=4, or train on the clips by "
+                      "--config.features.cache=False.")
   folder = Path(config.features.dir or "~/.cache/vft/features").expanduser()
   store = Store(folder / trunk_identity(model, config, params, batch_stats))
   keys = {(int(r), c): clip_key(manifest, config, pixels, int(r), c, views, train) for r in rows for c in range(copies)}

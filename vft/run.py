@@ -3,6 +3,7 @@ import contextlib
 import json
 import logging
 import resource
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -49,6 +50,7 @@ def run(config: ConfigDict, folder: Path, stop: Stop = lambda: None) -> dict[str
 
 def _run(config: ConfigDict, folder: Path, clock: Clock, stop: Stop) -> dict[str, Any]:
   workdirs.write_json(folder / "env.json", workdirs.environment())
+  print(f"Reading {config.data.source} (a simulated data set is made on first use, about a minute).", file=sys.stderr)
   with clock("manifest"):
     manifest = load_manifest(config, folder)
   main = fine_tune(config, manifest, folder, clock, stop)
@@ -56,7 +58,7 @@ def _run(config: ConfigDict, folder: Path, clock: Clock, stop: Stop) -> dict[str
     predict.write_predictions(folder / f"predictions_{split}.csv", getattr(main, split), manifest)
   compared = {}
   for name in config.controls:
-    logging.info("control: %s", name)
+    print(f"\nControl: {name.replace('_', ' ')}", file=sys.stderr)
     other = {split: controls.majority(manifest, split) for split in ("val", "test")} if name == "majority" else vars(
         fine_tune(controls.make_config(config, name), manifest, folder / "controls" / name, clock, stop))
     with clock("eval"):
@@ -96,7 +98,8 @@ def fine_tune(config: ConfigDict, manifest: manifests.Manifest, folder: Path, cl
   with clock("start"):
     begin = startup.prepare(config, manifest, folder, mesh, until, partial(startup_clips, config, manifest))
     model, pixels, state, saver = begin.model, begin.pixels, begin.state, begin.saver
-    (folder / "params.txt").write_text(tables.print_groups(begin.table))
+    (folder / "params.txt").write_text(tables.print_groups(begin.table, file=sys.stderr))
+    print(begin.summary, file=sys.stderr)
     workdirs.write_json(folder / "weights.json", begin.report)
 
   # Where only the head trains, the trunk runs once over every clip; else clips are decoded again for every epoch.

@@ -26,6 +26,7 @@ class Start:
   loaded: frozenset[str]  # names whose values came from the base weights
   base: dict[str, Any]  # {"name", "sha256"}: the identity of the base, held by every checkpoint
   report: dict[str, Any]  # what weights.json holds
+  summary: str  # the report in a few lines
 
 
 def make_model(config: ConfigDict, classes: tuple[str, ...]) -> Any:
@@ -69,13 +70,14 @@ def start(config: ConfigDict, classes: tuple[str, ...],
   if config.init.weights:
     variables, report = convert.load(variables, config.init.weights, model=model, keep_init=keep)
     loaded = frozenset(name for name, _ in report.loaded)
-    base, saved = {"name": config.init.weights, "sha256": report.sha256}, report.to_json()
+    base, saved, said = {"name": config.init.weights, "sha256": report.sha256}, report.to_json(), str(report)
   else:
-    loaded, base, saved = frozenset(), {"name": "", "sha256": ""}, {"source": "random (He), BatchNorm estimated"}
+    said = "weights random (He), BatchNorm statistics estimated on training clips"
+    loaded, base, saved = frozenset(), {"name": "", "sha256": ""}, {"source": said}
   params, stats = trees.flatten(variables["params"]), trees.flatten(variables["batch_stats"])
   if not config.init.weights and stats:
     stats = estimate_stats(model, params, stats, clips(), forward.make_pixels(config, model))
-  return Start(model, params, stats, loaded, base, saved)
+  return Start(model, params, stats, loaded, base, saved, said)
 
 
 def estimate_stats(model: nn.Module, params: Mapping[str, Any], stats: Mapping[str, Any],
@@ -108,6 +110,7 @@ class Prepared:
   blocks: tuple[str, ...]  # of the trunk that train; () where only the head does
   table: list[dict[str, Any]]  # what trains, from `optim.table`
   report: dict[str, Any]
+  summary: str
 
 
 def prepare(config: ConfigDict, manifest: Manifest, folder: Path, mesh: jax.sharding.Mesh, steps: int,
@@ -130,4 +133,4 @@ def prepare(config: ConfigDict, manifest: Manifest, folder: Path, mesh: jax.shar
                 {"base": begin.base, "manifest": manifest.sha256, "classes": list(manifest.classes)})
   state = jax.device_put(saver.restore(state, saver.store.newest()), sharding.replicated(mesh))
   return Prepared(model, forward.make_pixels(config, model), tx, state, saver, trained, blocks,
-                  optim.table(config, labels, state.params, state.opt_state), begin.report)
+                  optim.table(config, labels, state.params, state.opt_state), begin.report, begin.summary)
