@@ -1,6 +1,7 @@
 """What a finished run says of videos: its own splits as CSV, and any file or folder."""
 import contextlib
 import csv
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from vft import evaluate, sharding, startup
 from vft import workdir as workdirs
 from vft.data import manifest as manifests
 from vft.data import readers, sampling
-from vft.errors import DataError
+from vft.errors import ConfigError, DataError
 
 
 def write_predictions(path: Path, found: evaluate.Predictions, manifest: manifests.Manifest) -> None:
@@ -58,6 +59,15 @@ def _clips(paths: list[Path], config: ConfigDict, views: int, spans: dict[int, A
            "mask": np.arange(size) == 0}
 
 
+def load_identity(folder: Path) -> tuple[tuple[str, ...], str]:
+  """Classes of a finished run and the sha256 of its manifest. The data itself need not be there."""
+  path = folder / "result.json"
+  if not path.is_file():
+    raise ConfigError(f"{folder} holds no finished run: it has no result.json.\nRun its command again to finish it.")
+  data = json.loads(path.read_text())["data"]
+  return tuple(data["classes"]), data["sha256"]
+
+
 def predict_files(workdir: str, paths: list[str], output: str) -> None:
   """Writes path, start_s, end_s, label, probability and p_<class> of every video as CSV.
 
@@ -66,9 +76,9 @@ def predict_files(workdir: str, paths: list[str], output: str) -> None:
   """
   folder, videos = Path(workdir), find_videos(paths)
   config = workdirs.load_config(folder)
-  manifest = manifests.load(folder / "manifest.csv", config)
+  classes, manifest_sha256 = load_identity(folder)
   mesh = sharding.make_mesh()
-  begin = startup.prepare(config, manifest, folder, mesh, steps=1, clips=lambda: ())
+  begin = startup.prepare(config, classes, manifest_sha256, folder, mesh, steps=1, clips=lambda: ())
   best = begin.saver.restore(begin.state, begin.saver.store.best())
   spans: dict[int, Any] = {}
   batches = _clips(videos, config, config.eval.views, spans)
@@ -76,10 +86,10 @@ def predict_files(workdir: str, paths: list[str], output: str) -> None:
   bad = {str(videos[row]): reason for row, reason in spans.items() if isinstance(reason, str)}
   with contextlib.nullcontext(sys.stdout) if output == "-" else Path(output).open("w", newline="") as file:
     table = csv.writer(file)
-    table.writerow(["path", "start_s", "end_s", "label", "probability", *(f"p_{c}" for c in manifest.classes)])
+    table.writerow(["path", "start_s", "end_s", "label", "probability", *(f"p_{c}" for c in classes)])
     for row, probs in zip(found.rows, found.probs, strict=True):
       times = spans[int(row)]
-      table.writerow([videos[row], f"{times.min():.3f}", f"{times.max():.3f}", manifest.classes[probs.argmax()],
+      table.writerow([videos[row], f"{times.min():.3f}", f"{times.max():.3f}", classes[probs.argmax()],
                       f"{probs.max():.4f}", *(f"{p:.4f}" for p in probs)])
   if bad:
     lines = "\n".join(f"  {path}: {reason}" for path, reason in bad.items())

@@ -50,7 +50,8 @@ def run(config: ConfigDict, folder: Path, stop: Stop = lambda: None) -> dict[str
 
 def _run(config: ConfigDict, folder: Path, clock: Clock, stop: Stop) -> dict[str, Any]:
   workdirs.write_json(folder / "env.json", workdirs.environment())
-  print(f"Reading {config.data.source} (a simulated data set is made on first use, about a minute).", file=sys.stderr)
+  if config.data.source.startswith("tfds:"):
+    print(f"Reading {config.data.source}; a simulated data set is made on first use, in about a minute.", file=sys.stderr)
   with clock("manifest"):
     manifest = load_manifest(config, folder)
   main = fine_tune(config, manifest, folder, clock, stop)
@@ -96,7 +97,8 @@ def fine_tune(config: ConfigDict, manifest: manifests.Manifest, folder: Path, cl
 
   # First values, what trains, and the newest valid checkpoint: fixed before the first step.
   with clock("start"):
-    begin = startup.prepare(config, manifest, folder, mesh, until, partial(startup_clips, config, manifest))
+    begin = startup.prepare(config, manifest.classes, manifest.sha256, folder, mesh, until,
+                            partial(startup_clips, config, manifest))
     model, pixels, state, saver = begin.model, begin.pixels, begin.state, begin.saver
     (folder / "params.txt").write_text(tables.print_groups(begin.table, file=sys.stderr))
     print(begin.summary, file=sys.stderr)

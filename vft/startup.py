@@ -12,7 +12,6 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from vft import convert, forward, models, optim, sharding, train, trees
-from vft.data.manifest import Manifest
 from vft.errors import ConfigError
 from vft.saver import Saver
 
@@ -113,13 +112,13 @@ class Prepared:
   summary: str
 
 
-def prepare(config: ConfigDict, manifest: Manifest, folder: Path, mesh: jax.sharding.Mesh, steps: int,
-            clips: Callable[[], Iterable[Mapping[str, Any]]]) -> Prepared:
-  """First values, then what trains, then the newest valid checkpoint of the folder over them.
+def prepare(config: ConfigDict, classes: tuple[str, ...], manifest_sha256: str, folder: Path, mesh: jax.sharding.Mesh,
+            steps: int, clips: Callable[[], Iterable[Mapping[str, Any]]]) -> Prepared:
+  """First values, then what trains, then the newest valid checkpoint of the folder over them; opens no data.
 
   Raises ConfigError where the rules do not fit or nothing trains, WeightsError where base or checkpoint do not fit.
   """
-  begin = start(config, manifest.classes, clips)
+  begin = start(config, classes, clips)
   labels, groups = trees.assign(begin.params, config.rules), optim.make_groups(config)
   trained = frozenset(name for name, group in labels.items() if groups[group]["train"])
   if not trained:
@@ -130,7 +129,7 @@ def prepare(config: ConfigDict, manifest: Manifest, folder: Path, mesh: jax.shar
   tx = optim.make_optimizer(config, labels, steps)
   state = train.make_state(begin.params, begin.batch_stats, tx, mesh)
   saver = Saver(folder / "checkpoints", trained | moved | ({*begin.params, *begin.batch_stats} - begin.loaded),
-                {"base": begin.base, "manifest": manifest.sha256, "classes": list(manifest.classes)})
+                {"base": begin.base, "manifest": manifest_sha256, "classes": list(classes)})
   state = jax.device_put(saver.restore(state, saver.store.newest()), sharding.replicated(mesh))
   return Prepared(model, forward.make_pixels(config, model), tx, state, saver, trained, blocks,
                   optim.table(config, labels, state.params, state.opt_state), begin.report, begin.summary)
