@@ -51,7 +51,7 @@ def run(config: ConfigDict, folder: Path, stop: Stop = lambda: None) -> dict[str
 def _run(config: ConfigDict, folder: Path, clock: Clock, stop: Stop) -> dict[str, Any]:
   workdirs.write_json(folder / "env.json", workdirs.environment())
   if config.data.source.startswith("tfds:"):
-    print(f"Reading {config.data.source}; a simulated data set is made on first use, in about a minute.", file=sys.stderr)
+    print(f"Reading {config.data.source}; a simulated data set is made on first use, in a minute.", file=sys.stderr)
   with clock("manifest"):
     manifest = load_manifest(config, folder)
   main = fine_tune(config, manifest, folder, clock, stop)
