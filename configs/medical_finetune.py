@@ -1,5 +1,7 @@
 """The last two blocks of I3D and the head, at different rates, on the simulated echocardiography cine.
 
+Full size not run to the end yet; 30 of its 100 steps ran at 3 to 7 clips/s on 2 busy CPU cores. At variant tiny: tests.
+
   python -m vft.main --config=configs/medical_finetune.py
 """
 from configs import medical
