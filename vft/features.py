@@ -168,6 +168,12 @@ def compute(model: Any, params: Mapping[str, Any], batch_stats: Mapping[str, Any
   return out
 
 
+def summary(*parts: Features) -> dict[str, int]:
+  """What features.json holds: clips, how many of them were computed now, and their bytes."""
+  return {"clips": sum(len(p.tokens) for p in parts), "computed": sum(p.new for p in parts),
+          "bytes": sum(t.nbytes for p in parts for t in p.tokens.values())}
+
+
 def train_batches(features: Features, manifest: Manifest, config: ConfigDict, *,
                   start_step: int) -> Iterator[dict[str, Any]]:
   """The same clips in the same order as `pipeline.train_batches`, as tokens."""

@@ -121,6 +121,7 @@ def fine_tune(config: ConfigDict, manifest: manifests.Manifest, folder: Path, cl
         views = features.compute(rows=held_out, views=config.eval.views, train=False, tick=Tick(writer, clock, stop),
                                  **shared)
       failed = clips.failed | views.failed
+      workdirs.write_json(folder / "features.json", features.summary(clips, views))
       batches = features.train_batches(clips, manifest, config, start_step=int(state.step))
     else:
       batches = pipeline.train_batches(manifest, config, batch=size, start_step=int(state.step))
