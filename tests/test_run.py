@@ -28,6 +28,7 @@ def test_killed_run_equals_unbroken_run(tiny_csv, tmp_path):
                                 features=dict(dir=str(tmp_path / "features")))
   whole, broken, moment = tmp_path / "whole", tmp_path / "broken", random.Random(0)
   run.run(configs.load(str(path)), whole)
+  kills = 0
   for kills_left in (3, 2, 1, 0):
     process = tiny.start_process("-m", "vft.main", f"--config={path}", f"--workdir={broken}", cwd=tmp_path)
     before = _steps(broken)
@@ -40,7 +41,9 @@ def test_killed_run_equals_unbroken_run(tiny_csv, tmp_path):
     if (broken / "result.json").exists():
       break
     assert process.returncode == -signal.SIGKILL, errors
+    kills += 1
   assert (broken / "result.json").exists(), "never finished"
+  assert kills == 3  # else the run is too short to be killed in mid-training
   (step, a), (step_broken, b) = final_arrays(whole), final_arrays(broken)
   assert step == step_broken
   jax.tree.map(np.testing.assert_array_equal, a, b)
