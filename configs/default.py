@@ -17,6 +17,7 @@ def get_config():
       fps=12.5,  # frames are taken 1 / fps s apart by their time stamps: a clip lasts num_frames / fps s
       resize=128,  # short side in pixels after decoding; the centre square is kept
       size=112,  # pixels of the square that the model sees, cut out of `resize`
+      channels=3,  # 3 = colour (grey is repeated); 1 = the mean of the colours, for a model with one input channel
       single_frame=False,  # one frame (the middle of the clip) repeated num_frames times: a control
       workers=1,  # decoding processes; 0 decodes in the main process
       max_bad_fraction=0.01,  # more undecodable videos than this share stop the run
@@ -40,11 +41,15 @@ def get_config():
   # Model: the trunk, its head and the number type of its arithmetic.
   c.model = config_dict.ConfigDict(dict(
       name="i3d",
-      variant="",  # "" = the family's published one; "tiny" for tests
+      variant="",  # "" = the family's default; "tiny" for tests
       num_classes=0,  # 0 = as many as the source names; any other number must agree with it
-      head="linear",  # linear | mlp | original (the published classifier)
-      hidden=(256, 128),  # widths of the mlp head
+      head="linear",  # linear | mlp | attentive | transformer | tcn | original (the published classifier)
+      pool="",  # a frame's tokens -> its vector: mean | cls | cls_mean | flatten; "" = as the published classifier
+      temporal="mean",  # frames' vectors -> the clip's, for linear and mlp: mean | max | attention | logits
+      hidden=(256, 128),  # widths of the mlp head; the first is the width of tcn
+      depth=1,  # blocks of the attentive, transformer and tcn heads
       dropout=0.0,  # before each dense layer of the head
+      mean=(), std=(),  # of the input's pixels in 0..1; () = those that the family was published with
       dtype="float32",  # float32 | bfloat16: arithmetic; parameters stay float32
       bn="stored",  # stored | batch: statistics of trained BatchNorm layers; frozen ones always use stored
       options=config_dict.ConfigDict({}),  # free keys of the family
@@ -54,6 +59,9 @@ def get_config():
   c.init = config_dict.ConfigDict(dict(
       weights="",  # a registry name (i3d_k400) or a file; "" = random (He), BatchNorm statistics estimated
       keep_init=("head/.*",),  # names that keep their random first value
+      layout="",  # family whose layout the file has, where it is not the model's: an image model into a video model
+      inflate="centre",  # centre | average: how its 2-D kernels become 3-D
+      map_labels=False,  # classes that the weights know by name start at the published classifier's values
       stats_clips=32,  # training clips from which the BatchNorm statistics of a random trunk are estimated
   ))
 

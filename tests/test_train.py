@@ -11,6 +11,7 @@ from configs import default
 from tests.tiny_net import TinyNet
 from vft import forward, optim, sharding, train, trees
 from vft.errors import RunError
+from vft.models.heads import Spec
 
 T, R, S = 4, 40, 32
 
@@ -20,7 +21,7 @@ def setup(rules=(("head/.*", "head"), (".*", "trunk")), *, dropout=0.0, **step_o
   c.data.update(num_frames=T, resize=R, size=S)
   c.groups = dict(trunk=dict(train=False), head=dict(train=True, lr=1e-2, schedule="constant"))
   c.rules = rules
-  model = TinyNet(dropout=dropout)
+  model = TinyNet(spec=Spec(dropout=dropout))
   variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, T, S, S, 3)))
   params, stats = (trees.flatten(jax.tree.map(np.asarray, variables[k])) for k in ("params", "batch_stats"))
   labels = trees.assign(params, c.rules)

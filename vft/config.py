@@ -15,7 +15,11 @@ _HERE = Path(__file__).resolve().parent
 SHIPPED = next(p for p in (_HERE / "configs", _HERE.parent / "configs") if (p / "default.py").is_file())
 
 CHOICES = {
-    "model.head": ("linear", "mlp", "original"),
+    "model.head": ("linear", "mlp", "attentive", "transformer", "tcn", "original"),
+    "model.pool": ("", "mean", "cls", "cls_mean", "flatten", "windows"),
+    "model.temporal": ("mean", "max", "attention", "logits"),
+    "init.inflate": ("centre", "average"),
+    "data.channels": (1, 3),
     "model.dtype": ("float32", "bfloat16"),
     "model.bn": ("stored", "batch"),
     "optim.name": ("adamw", "adam", "sgd"),
@@ -24,7 +28,7 @@ SCHEDULES = ("constant", "linear", "cosine")
 CONTROLS = ("majority", "single_frame", "random_trunk")
 POSITIVE = ("data.num_frames", "data.fps", "data.resize", "data.size", "data.max_pixels", "train.batch", "train.accum",
             "train.epochs", "train.eval_every", "train.log_every", "features.batch", "eval.views", "eval.topk",
-            "eval.bootstrap", "mesh.fsdp", "init.stats_clips")
+            "eval.bootstrap", "mesh.fsdp", "init.stats_clips", "model.depth")
 # Fields that may change between a run and its continuation: they move no figure.
 BETWEEN = {
     "optim.warmup": (0, 1), "optim.clip_norm": (0, math.inf), "optim.group.lr": (0, math.inf),
@@ -130,9 +134,10 @@ def _check_fields(flat: dict[str, Any]) -> None:
                       "Change a sub-config by c.model.update(name=...), never by c.model = dict(...).")
 
 
-def _choice(key: str, value: str, known: tuple[str, ...]) -> None:
+def _choice(key: str, value: Any, known: tuple[Any, ...]) -> None:
   if value not in known:
-    raise ConfigError(f"{key} is {value!r}{did_you_mean(value, known)} Known: {', '.join(known)}.")
+    names = [str(k) for k in known]
+    raise ConfigError(f"{key} is {value!r}{did_you_mean(str(value), names)} Known: {', '.join(names)}.")
 
 
 def _check_groups(config: ConfigDict) -> None:

@@ -50,7 +50,7 @@ def trunk_identity(model: Any, config: ConfigDict, params: Mapping[str, Any], ba
   """Digest of the trunk: family, version, variant, options, arithmetic and every array of it."""
   trunk = {k: v for k, v in {**params, **batch_stats}.items() if not k.startswith("head/")}
   m = config.model
-  said = [VERSION, model.version, m.name, m.variant, m.dtype, m.head == "original", m.options.to_dict(),
+  said = [VERSION, model.version, m.name, m.variant, m.dtype, model.spec.keeps, m.options.to_dict(),
           trees.sha256(trunk)]
   return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:24]
 
@@ -62,7 +62,7 @@ def clip_key(manifest: Manifest, config: ConfigDict, pixels: forward.Pixels, row
   times = [sampling.clip_times(entry.duration_s, num_frames=d.num_frames, fps=d.fps, start_s=entry.start_s,
                                end_s=entry.end_s, view=v, views=views, single_frame=d.single_frame).tolist()
            for v in range(views)]
-  said = [entry.sha256, times, d.resize, pixels.size, pixels.mean, pixels.std]
+  said = [entry.sha256, times, d.resize, pixels.size, pixels.channels, pixels.mean, pixels.std]
   if train and pixels.augment is not None:  # drawn from (seed, row, copy)
     said += [pixels.augment, config.augment.time_jitter, pixels.seed, row, copy]
   return hashlib.sha256(json.dumps(said).encode()).hexdigest()

@@ -20,17 +20,21 @@ class Pixels(NamedTuple):
   std: tuple[float, ...]
   seed: int
   augment: Augment | None
+  channels: int = 3
 
 
 def make_pixels(config: ConfigDict, model: Any) -> Pixels:
   """What `config.data` and `config.augment` ask for, with the input statistics of the model."""
   a = config.augment
   how = Augment(a.crop, a.flip, a.brightness, a.contrast, a.blur, a.blur_sigma) if a.enabled else None
-  return Pixels(config.data.size, tuple(model.mean), tuple(model.std), config.seed, how)
+  mean, std = tuple(model.mean), tuple(model.std)
+  if config.data.channels == 1:
+    mean, std = (sum(mean) / 3,), (sum(std) / 3,)
+  return Pixels(config.data.size, mean, std, config.seed, how, config.data.channels)
 
 
 def inputs(batch: Flat, pixels: Pixels, train: bool) -> jax.Array:
-  """Video (B, V, T, R, R, 3) uint8 -> (B V, T, S, S, 3) float32; augmented by (row, copy) when `train`."""
+  """Video (B, V, T, R, R, 3) uint8 -> (B V, T, S, S, C) float32; augmented by (row, copy) when `train`."""
   b, v, *frame = batch["video"].shape
   video = preprocess.to_float(batch["video"].reshape(b * v, *frame))
   if train and pixels.augment is not None:
@@ -38,6 +42,8 @@ def inputs(batch: Flat, pixels: Pixels, train: bool) -> jax.Array:
     video = augment(video, rows, copies, seed=pixels.seed, size=pixels.size, how=pixels.augment)
   else:
     video = preprocess.centre_crop(video, pixels.size)
+  if pixels.channels == 1:
+    video = video.mean(axis=-1, keepdims=True)
   return preprocess.normalise(video, pixels.mean, pixels.std)
 
 
@@ -68,7 +74,7 @@ def logits(model: nn.Module, params: Flat, stats: Flat, batch: Flat, pixels: Pix
   rngs = {} if rng is None else {"dropout": rng}
   if "tokens" in batch:
     b, v, n, d = batch["tokens"].shape
-    out: Any = model.apply(variables(params, stats), batch["tokens"].reshape(b * v, n, d), (1, 1, n), train, rngs=rngs,
+    out: Any = model.apply(variables(params, stats), batch["tokens"].reshape(b * v, n, d), (n, 1, 1), train, rngs=rngs,
                       method="head")
   else:
     b, v = batch["video"].shape[:2]

@@ -18,6 +18,6 @@ def centre_crop(video: jax.Array, size: int) -> Any:
 
 
 def normalise(video: jax.Array, mean: Sequence[float], std: Sequence[float]) -> jax.Array:
-  """(..., 3) in 0..1 -> zero mean and unit deviation by the statistics that belong to the weights."""
-  shape = (1,) * (video.ndim - 1) + (3,)
+  """(..., C) in 0..1 -> zero mean and unit deviation by the statistics that belong to the weights."""
+  shape = (1,) * (video.ndim - 1) + (len(mean),)
   return (video - jnp.asarray(mean, video.dtype).reshape(shape)) / jnp.asarray(std, video.dtype).reshape(shape)

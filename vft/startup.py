@@ -34,9 +34,9 @@ def make_model(config: ConfigDict, classes: tuple[str, ...]) -> Any:
   if m.num_classes not in (0, len(classes)):
     raise ConfigError(f"config.model.num_classes is {m.num_classes}, but the data has {len(classes)} classes: "
                       f"{', '.join(classes[:20])}.\nSet it to {len(classes)}, or to 0 to count them.")
-  num = 400 if m.head == "original" and not classes else len(classes)
-  return models.make(m.name, variant=m.variant, num_classes=num, head=m.head, hidden=tuple(m.hidden), dropout=m.dropout,
-                     dtype=m.dtype, bn=m.bn, **m.options.to_dict())
+  return models.make(m.name, variant=m.variant, num_classes=len(classes), head=m.head, pool=m.pool, temporal=m.temporal,
+                     hidden=m.hidden, dropout=m.dropout, depth=m.depth, mean=m.mean, std=m.std, dtype=m.dtype, bn=m.bn,
+                     **m.options.to_dict())
 
 
 def first_values(model: nn.Module, seed: int, shape: tuple[int, ...], keep: tuple[str, ...]) -> dict[str, Any]:
@@ -63,12 +63,14 @@ def start(config: ConfigDict, classes: tuple[str, ...],
     clips: makes an iterator of training batches; only used to estimate BatchNorm statistics of a random trunk.
   """
   model = make_model(config, classes)
-  shape = (1, config.data.num_frames, config.data.size, config.data.size, 3)
+  shape = (1, config.data.num_frames, config.data.size, config.data.size, config.data.channels)
   keep = tuple(config.init.keep_init) if config.init.weights else (".*",)
   variables = first_values(model, config.seed, shape, keep)
   if config.init.weights:
-    variables, report = convert.load(variables, config.init.weights, model=model, keep_init=keep)
-    loaded = frozenset(name for name, _ in report.loaded)
+    variables, report = convert.load(variables, config.init.weights, model=model, keep_init=keep,
+                                     layout=config.init.layout, inflate=config.init.inflate,
+                                     classes=classes if config.init.map_labels else ())
+    loaded = frozenset(name for name, _ in [*report.loaded, *report.resized])
     base, saved, said = {"name": config.init.weights, "sha256": report.sha256}, report.to_json(), str(report)
   else:
     said = "weights random (He), BatchNorm statistics estimated on training clips"

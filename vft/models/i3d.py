@@ -6,10 +6,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from vft.models import ops
-from vft.models.heads import Head
+from vft.models.heads import Spec
 from vft.models.layers import ConvUnit
-
-VARIANTS = {"": 1, "tiny": 8}  # the published widths are divided by this
+from vft.models.video_model import VideoModel
 
 # Output widths of an Inception block: branch 0; branch 1, 1x1x1 then 3x3x3; branch 2 likewise; branch 3 after its pool.
 WIDTHS = {
@@ -65,53 +64,31 @@ class Mixed(nn.Module):
                             for i, (y, units) in enumerate(branches)], axis=-1)
 
 
-class I3D(nn.Module):
-  """Video (B, T, H, W, 3), normalised -> {task: logits (B, K)} float32. T >= 2, H and W >= 32."""
-  tasks: tuple[tuple[str, int], ...] = (("label", 400),)
-  variant: str = ""
-  head_kind: str = "linear"
-  hidden: tuple[int, ...] = (256, 128)
-  dropout: float = 0.0
-  dtype: jnp.dtype = jnp.float32
-  bn: str = "stored"  # stored | batch | estimate, see layers.ConvUnit
-  trained_blocks: tuple[str, ...] = ()  # the blocks that bn="batch" is about; the others use stored statistics
-
+class I3D(VideoModel):
+  """Video (B, T, H, W, C), normalised to -1..1 -> {task: logits (B, K)} float32. T >= 2, H and W >= 32."""
   family: ClassVar[str] = "i3d"
-  version: ClassVar[int] = 1  # raise it when features change: it is part of the key of cached ones
-  blocks: ClassVar[tuple[str, ...]] = ("conv_1a", "conv_2b", "conv_2c", *WIDTHS)  # stem to last
-  mean: ClassVar[tuple[float, ...]] = (0.5, 0.5, 0.5)  # of pixels in 0..1: the network expects -1..1
-  std: ClassVar[tuple[float, ...]] = (0.5, 0.5, 0.5)
+  variants: ClassVar[dict[str, int]] = {"": 1, "tiny": 8}  # the published widths are divided by this
+  original: ClassVar[Spec] = Spec(pool="windows")
+  classes: ClassVar[int] = 400
 
-  def setup(self):
-    self.trunk = [self._block(name) for name in self.blocks]
-    self.classifier = Head(self.tasks, self.head_kind, self.hidden, self.dropout, name="head")
+  @property
+  def blocks(self) -> tuple[str, ...]:
+    return ("conv_1a", "conv_2b", "conv_2c", *WIDTHS)
 
   def _block(self, name: str) -> nn.Module:
-    bn = self.bn if self.bn == "estimate" or name in self.trained_blocks else "stored"
-    share = VARIANTS[self.variant]
+    bn, share = self.block_bn(name), self.variants[self.variant]
     if name in WIDTHS:
       return Mixed(tuple(w // share for w in WIDTHS[name]), bn, self.dtype, name=name)
     width, k, s = {"conv_1a": (64, 7, 2), "conv_2b": (64, 1, 1), "conv_2c": (192, 3, 1)}[name]
     return ConvUnit(width // share, (k, k, k), (s, s, s), bn, self.dtype, name=name)
 
+  @nn.compact
   def features(self, video: jax.Array, train: bool = False) -> tuple[jax.Array, tuple[int, int, int]]:
-    """Video (B, T, H, W, 3) -> tokens (B, N, D) of the last block and their grid (T', H', W'), N = T'H'W'."""
+    """Video (B, T, H, W, C) -> tokens (B, N, D) of the last block and their grid (T', H', W'), N = T'H'W'."""
     x = video.astype(self.dtype)
-    for name, block in zip(self.blocks, self.trunk, strict=True):
+    for name in self.blocks:
       if name in POOLS:
         x = ops.max_pool3d(x, *POOLS[name])
-      x = block(x, train)
+      x = self._block(name)(x, train)
     b, t, h, w, d = x.shape
     return x.reshape(b, t * h * w, d), (t, h, w)
-
-  def pool(self, tokens: jax.Array, grid: tuple[int, int, int]) -> jax.Array:
-    """Tokens (B, N, D) -> (B, 1, D), all that the head needs: `head(pooled, (1, 1, 1))` gives the same logits."""
-    return self.classifier.pool(tokens, grid)
-
-  def head(self, tokens: jax.Array, grid: tuple[int, int, int], train: bool = False) -> dict[str, jax.Array]:
-    """Tokens (B, N, D), pooled or not -> {task: (B, K)} float32."""
-    return self.classifier(tokens, grid, train)
-
-  def __call__(self, video: jax.Array, train: bool = False) -> dict[str, jax.Array]:
-    """Video (B, T, H, W, 3) -> {task: (B, K)} float32."""
-    return self.head(*self.features(video, train), train)

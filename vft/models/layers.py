@@ -18,12 +18,21 @@ def he_normal(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.flo
   return flat.reshape(shape) * math.sqrt(2 * shape[-1] / size)
 
 
-class ConvUnit(nn.Module):
-  """Convolution without bias, BatchNorm without scale (as Sonnet's), ReLU: (B, T, H, W, C) -> (B, T', H', W', width).
+def batch_norm(bn: str, train: bool, *, epsilon: float = 1e-5, use_scale: bool = True, dtype: jnp.dtype = jnp.float32,
+               name: str = "bn") -> nn.BatchNorm:
+  """BatchNorm (arXiv:1502.03167) over all axes but the last.
 
   `bn`: "stored" uses the stored statistics; "batch", in training, those of the batch, and moves the stored ones;
   "estimate" sets the stored ones to those of the batch (for a random trunk, whose stored statistics mean nothing).
   """
+  momentum = 0.0 if bn == "estimate" else 0.9  # the published 0.99 to 0.999 would need thousands of steps to move
+  stored = bn == "stored" or (bn == "batch" and not train)
+  return nn.BatchNorm(use_running_average=stored, momentum=momentum, epsilon=epsilon, use_scale=use_scale, dtype=dtype,
+                      name=name)
+
+
+class ConvUnit(nn.Module):
+  """3-D convolution without bias, BatchNorm without scale, ReLU: (B, T, H, W, C) -> (B, T', H', W', D)."""
   width: int
   kernel: tuple[int, int, int] = (1, 1, 1)
   strides: tuple[int, int, int] = (1, 1, 1)
@@ -34,8 +43,4 @@ class ConvUnit(nn.Module):
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
     x = nn.Conv(self.width, self.kernel, strides=self.strides, padding="SAME", use_bias=False, dtype=self.dtype,
                 kernel_init=he_normal, conv_general_dilated=ops.conv3d, name="conv")(x)
-    momentum = 0.0 if self.bn == "estimate" else 0.9  # Sonnet's 0.999 would need thousands of steps to move
-    stored = self.bn == "stored" or (self.bn == "batch" and not train)
-    x = nn.BatchNorm(use_running_average=stored, momentum=momentum, epsilon=1e-3, use_scale=False,
-                     dtype=self.dtype, name="bn")(x)
-    return nn.relu(x)
+    return nn.relu(batch_norm(self.bn, train, epsilon=1e-3, use_scale=False, dtype=self.dtype)(x))

@@ -98,3 +98,9 @@ _max_pool3d.defvjp(
     lambda x, window, strides: (_max_pool3d(x, window, strides), x),
     lambda window, strides, x, g: jax.vjp(functools.partial(_max_pool3d_library, window=window, strides=strides),
                                           x)[1](g))
+
+
+
+def attention(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
+  """softmax(q k^T / sqrt(d)) v for q (B, N, heads, d), k and v (B, M, heads, d) -> (B, N, heads, d)."""
+  return jax.nn.dot_product_attention(q, k, v)

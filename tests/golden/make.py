@@ -1,0 +1,73 @@
+"""Golden files: what the original implementation computes with seeded weights. Needs torch and the original's package.
+
+  python -m tests.golden.make FAMILY           writes tests/golden/FAMILY.npz at a small size
+  python -m tests.golden.make FAMILY --full    compares at full size, in one process, and notes it in parity.json
+"""
+import argparse
+import importlib
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from tests.golden import check, weights
+from vft.convert import RULES, rules
+
+HERE = Path(__file__).parent
+
+
+class Original(NamedTuple):
+  """A published implementation. `originals/FAMILY.py` has `build(full) -> Original`."""
+  module: torch.nn.Module
+  run: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]  # video (B, T, H, W, 3) -> logits, mid as ours
+  video: tuple[int, ...]  # shape of the input
+  model: dict[str, Any]  # arguments of vft.models.make
+  mid: str  # our block that gives the second output of `run`
+  kernel: str  # name of the original's first kernel
+  package: str  # "torchvision 0.29.1"
+
+
+def outputs(original: Original, seed: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+  """The description and the outputs of an original with seeded weights."""
+  module = original.module.eval()
+  shapes = {name: tuple(t.shape) for name, t in module.state_dict().items() if t.is_floating_point()}
+  seeded = weights.make_weights(shapes, seed)
+  module.load_state_dict({name: torch.from_numpy(a) for name, a in seeded.items()}, strict=False)
+  video = torch.from_numpy(weights.make_video(original.video, seed)).requires_grad_()
+  logits, mid = original.run(video)
+  logits.sum().backward()
+  first = dict(module.named_parameters())[original.kernel].grad
+  ours, _ = rules.apply({original.kernel: first.numpy()}, RULES[original.model["name"]])
+  (kernel, gradient), = ours.items()
+  values = dict(zip(check.OUTPUTS, (logits.detach().numpy(), mid.detach().numpy(), video.grad.numpy(), gradient),
+                    strict=True))
+  about = dict(model=original.model, video=original.video, mid=original.mid, kernel=kernel, seed=seed,
+               package=original.package, shapes=list(shapes.items()))
+  return about, {name: weights.sample(a) for name, a in values.items()}
+
+
+def main() -> None:
+  parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+  parser.add_argument("family", choices=sorted(p.stem for p in (HERE / "originals").glob("[a-z]*.py")))
+  parser.add_argument("--full", action="store_true", help="the smallest published variant at its published input")
+  parser.add_argument("--seed", type=int, default=0)
+  args = parser.parse_args()
+  about, values = outputs(importlib.import_module(f"tests.golden.originals.{args.family}").build(args.full), args.seed)
+  with tempfile.TemporaryDirectory() as folder:
+    found = check.compare(json.loads(json.dumps(about)), values, Path(folder))
+  print(args.family, about["model"], {name: f"{x:.1e}" for name, x in found.items()})
+  if args.full:
+    path = HERE / "parity.json"
+    table = json.loads(path.read_text()) if path.is_file() else {}
+    table[args.family] = {**{k: about[k] for k in ("model", "video", "package")}, **found}
+    path.write_text(json.dumps(table, indent=1, sort_keys=True) + "\n")
+  else:
+    np.savez_compressed(HERE / f"{args.family}.npz", about=json.dumps(about), **values)
+
+
+if __name__ == "__main__":
+  main()

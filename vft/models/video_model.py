@@ -1,0 +1,64 @@
+"""What all families share: `features` (a family's own) makes tokens of a video, a head makes logits of the tokens."""
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from vft.models.heads import Head, Spec
+
+
+class VideoModel(nn.Module):
+  """Video (B, T, H, W, 3), normalised -> {task: logits (B, K)} float32. A family writes `features` and `blocks`.
+
+  `features` is its one compact method; the top names of its parameters are its blocks, each named outright.
+  """
+  tasks: tuple[tuple[str, int], ...] = (("label", 2),)
+  variant: str = ""
+  spec: Spec = Spec()
+  mean: tuple[float, ...] = (0.5, 0.5, 0.5)  # of pixels in 0..1, as the weights expect them
+  std: tuple[float, ...] = (0.5, 0.5, 0.5)
+  dtype: jnp.dtype = jnp.float32
+  bn: str = "stored"  # stored | batch | estimate, see layers.batch_norm
+  trained_blocks: tuple[str, ...] = ()  # the blocks that bn="batch" is about; the others use stored statistics
+
+  family: ClassVar[str]
+  version: ClassVar[int] = 1  # raise it when features change: it is part of the key of cached ones
+  variants: ClassVar[dict[str, Any]]  # sizes by name; "" is the default one
+  options: ClassVar[tuple[str, ...]] = ()  # fields of the family that model.options may set
+  original: ClassVar[Spec] = Spec()  # the published classifier; its `pool` and `norm` are the default of every head
+  classes: ClassVar[int] = 0  # of the published classifier; 0 = none is published
+
+  @classmethod
+  def statistics(cls, variant: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Published mean and deviation of the input, of pixels in 0..1."""
+    del variant
+    return (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+
+  @property
+  def blocks(self) -> tuple[str, ...]:
+    """Names of the trunk's blocks, stem to last."""
+    raise NotImplementedError
+
+  def setup(self):
+    self.classifier = Head(self.tasks, self.spec, name="head")
+
+  def features(self, video: jax.Array, train: bool = False) -> tuple[jax.Array, tuple[int, int, int]]:
+    """Video (B, T, H, W, C) -> tokens (B, N, D), prefix tokens first, and the grid (T', H', W') of the others."""
+    raise NotImplementedError
+
+  def pool(self, tokens: jax.Array, grid: tuple[int, int, int]) -> jax.Array:
+    """Tokens (B, N, D) -> (B, M, D'), all that the head needs: `head(pooled, (M, 1, 1))` gives the same logits."""
+    return self.classifier.pool(tokens, grid)
+
+  def head(self, tokens: jax.Array, grid: tuple[int, int, int], train: bool = False) -> dict[str, jax.Array]:
+    """Tokens (B, N, D), pooled or not -> {task: (B, K)} float32."""
+    return self.classifier(tokens, grid, train)
+
+  def __call__(self, video: jax.Array, train: bool = False) -> dict[str, jax.Array]:
+    """Video (B, T, H, W, C) -> {task: (B, K)} float32."""
+    return self.head(*self.features(video, train), train)
+
+  def block_bn(self, block: str) -> str:
+    """The `bn` of one block: only trained ones may use statistics of the batch."""
+    return self.bn if self.bn == "estimate" or block in self.trained_blocks else "stored"
