@@ -7,6 +7,7 @@ import pytest
 from flax import linen as nn
 
 from vft.models import ops
+from vft.models.ops import conv
 
 RNG = np.random.default_rng(0)
 
@@ -23,14 +24,14 @@ def normal(*shape):
     ((5, 9, 10), (1, 1, 1), (2, 2, 2)),
 ])
 def test_convolution_by_products_equals_the_library(monkeypatch, size, kernel, strides):
-  monkeypatch.setattr(ops, "SMALL", 0)
+  monkeypatch.setattr(conv, "SMALL", 0)
   x, k = normal(2, *size, 3), normal(*kernel, 3, 4)
-  want = ops._conv3d_library(x, k, strides)
-  np.testing.assert_allclose(ops._conv3d_products(x, k, strides), want, atol=1e-5 * np.abs(want).max())
+  want = conv._conv3d_library(x, k, strides)
+  np.testing.assert_allclose(conv._conv3d_products(x, k, strides), want, atol=1e-5 * np.abs(want).max())
   weight = normal(*want.shape)
   ours = jax.grad(lambda x, k: (ops.conv3d(x, k, strides, "SAME", dimension_numbers=ops.DIMENSIONS) * weight).sum(),
                   argnums=(0, 1))(x, k)
-  theirs = jax.grad(lambda x, k: (ops._conv3d_library(x, k, strides) * weight).sum(), argnums=(0, 1))(x, k)
+  theirs = jax.grad(lambda x, k: (conv._conv3d_library(x, k, strides) * weight).sum(), argnums=(0, 1))(x, k)
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5 * np.abs(b).max()), ours, theirs)
 
 
@@ -38,7 +39,7 @@ def test_a_large_convolution_takes_the_products_on_a_cpu_and_the_library_elsewhe
   x, k = normal(1, 4, 8, 8, 3), normal(3, 3, 3, 3, 4)
   run = jax.jit(functools.partial(ops.conv3d, strides=(1, 1, 1), padding="SAME", dimension_numbers=ops.DIMENSIONS))
   assert "stablehlo.convolution" in run.lower(x, k).as_text()  # small
-  monkeypatch.setattr(ops, "SMALL", 0)
+  monkeypatch.setattr(conv, "SMALL", 0)
   jax.clear_caches()
   for platform, library in (("cpu", False), ("cuda", True), ("tpu", True)):
     assert ("stablehlo.convolution" in run.trace(x, k).lower(lowering_platforms=(platform,)).as_text()) is library
