@@ -29,7 +29,7 @@ def test_convolution_by_products_equals_the_library(monkeypatch, size, kernel, s
   want = conv._conv3d_library(x, k, strides)
   np.testing.assert_allclose(conv._conv3d_products(x, k, strides), want, atol=1e-5 * np.abs(want).max())
   weight = normal(*want.shape)
-  ours = jax.grad(lambda x, k: (ops.conv3d(x, k, strides, "SAME", dimension_numbers=ops.DIMENSIONS) * weight).sum(),
+  ours = jax.grad(lambda x, k: (ops.conv3d(x, k, strides, "SAME", dimension_numbers=conv.DIMENSIONS) * weight).sum(),
                   argnums=(0, 1))(x, k)
   theirs = jax.grad(lambda x, k: (conv._conv3d_library(x, k, strides) * weight).sum(), argnums=(0, 1))(x, k)
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5 * np.abs(b).max()), ours, theirs)
@@ -37,7 +37,7 @@ def test_convolution_by_products_equals_the_library(monkeypatch, size, kernel, s
 
 def test_a_large_convolution_takes_the_products_on_a_cpu_and_the_library_elsewhere(monkeypatch):
   x, k = normal(1, 4, 8, 8, 3), normal(3, 3, 3, 3, 4)
-  run = jax.jit(functools.partial(ops.conv3d, strides=(1, 1, 1), padding="SAME", dimension_numbers=ops.DIMENSIONS))
+  run = jax.jit(functools.partial(ops.conv3d, strides=(1, 1, 1), padding="SAME", dimension_numbers=conv.DIMENSIONS))
   assert "stablehlo.convolution" in run.lower(x, k).as_text()  # small
   monkeypatch.setattr(conv, "SMALL", 0)
   jax.clear_caches()
