@@ -17,7 +17,7 @@ LEVELS = (
     ("train", "evaluate", "features"),
     ("saver", "controls"),
     ("startup", "hooks"),
-    ("predict",),
+    ("predict", "batches"),
     ("run",),
     ("main",),
     ("cli",),

@@ -4,22 +4,19 @@ import json
 import logging
 import resource
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import jax
-import numpy as np
 from ml_collections import ConfigDict
 
+from vft import batches, controls, evaluate, forward, predict, sharding, startup, tables, train
 from vft import config as configs
-from vft import controls, evaluate, features, forward, predict, sharding, startup, tables, train
 from vft import workdir as workdirs
 from vft.data import manifest as manifests
-from vft.data import pipeline, skipped
-from vft.hooks import EvalHook, LogHook, Stop, StopHook, Tick, montage
+from vft.data import skipped
+from vft.hooks import EvalHook, LogHook, Stop, StopHook
 from vft.writer import Clock, Writer
 
 
@@ -91,84 +88,43 @@ def fine_tune(config: ConfigDict, manifest: manifests.Manifest, folder: Path, cl
   """One model: start, groups, features or batches, steps, best checkpoint, predictions."""
   folder.mkdir(parents=True, exist_ok=True)
   mesh = sharding.make_mesh(config.mesh.fsdp)
-  train_rows, size = manifest.rows("train"), config.train.batch
-  steps_per_epoch = max(len(train_rows) // size, 1)
+  steps_per_epoch = max(len(manifest.rows("train")) // config.train.batch, 1)
   until = config.train.epochs * steps_per_epoch
 
   # First values, what trains, and the newest valid checkpoint: fixed before the first step.
   with clock("start"):
     begin = startup.prepare(config, manifest.classes, manifest.sha256, folder, mesh, until,
-                            partial(startup_clips, config, manifest))
+                            partial(batches.startup_clips, config, manifest))
     model, pixels, state, saver = begin.model, begin.pixels, begin.state, begin.saver
     (folder / "params.txt").write_text(tables.print_groups(begin.table, file=sys.stderr))
     print(begin.summary, file=sys.stderr)
     workdirs.write_json(folder / "weights.json", begin.report)
 
-  # Where only the head trains, the trunk runs once over every clip; else clips are decoded again for every epoch.
-  held_out = np.sort(np.concatenate([manifest.rows("val"), manifest.rows("test")]))
-  cached = config.features.cache and not begin.blocks
   with Writer(folder, tensorboard=config.log.tensorboard, progress=config.log.progress, total_steps=until) as writer:
     writer.truncate(int(state.step))
-    writer.images(0, "first_clips", first_clips(config, manifest, pixels))
-    failed: set[int] = set()
-    clips = views = features.Features({})
-    batches: Any
-    if cached:
-      with clock("features"):
-        shared = dict(model=model, params=state.params, batch_stats=state.batch_stats, manifest=manifest, config=config,
-                      mesh=mesh)
-        clips = features.compute(rows=train_rows, views=1, train=True, tick=Tick(writer, clock, stop), **shared)
-        views = features.compute(rows=held_out, views=config.eval.views, train=False, tick=Tick(writer, clock, stop),
-                                 **shared)
-      failed = clips.failed | views.failed
-      workdirs.write_json(folder / "features.json", features.summary(clips, views))
-      batches = features.train_batches(clips, manifest, config, start_step=int(state.step))
-    else:
-      batches = pipeline.train_batches(manifest, config, batch=size, start_step=int(state.step))
-    left_out = skipped.write_skipped(manifest, failed, folder / "skipped.csv", config)
-
-    def eval_batches(split: str) -> Iterator[dict[str, Any]]:
-      rows = manifest.rows(split)
-      if cached:
-        return features.eval_batches(views, manifest, rows, size)
-      return pipeline.eval_batches(manifest, config, rows, batch=size, views=config.eval.views)
+    writer.images(0, "first_clips", batches.first_clips(config, manifest, pixels))
+    clips = batches.make_batches(config, manifest, begin, folder, mesh, writer, clock, stop)
 
     # Steps. Hooks run in this order: a state is evaluated before it is saved, and saved before the run may stop.
     run_model = partial(forward.logits, model, pixels=pixels, train=True, train_trunk=bool(begin.blocks))
     step = train.make_train_step(run_model, begin.tx, begin.trained, accum=config.train.accum,
                                  smoothing=config.train.label_smoothing, seed=config.seed)
-    validate = evaluate.make_evaluator(model, pixels, lambda: eval_batches("val"), manifest, config, mesh)
+    validate = evaluate.make_evaluator(model, pixels, lambda: clips.held_out("val"), manifest, config, mesh)
+    left_out = skipped.Skipped(manifest, clips.failed, folder / "skipped.csv", config)
     hooks = (LogHook(writer, clock, config),
              EvalHook(writer, clock, config, validate, saver, until, steps_per_epoch, manifest.classes),
-             StopHook(stop, saver))
-    with contextlib.closing(batches):  # ends the decoding processes
-      state = train.fit(state, batches, step=step, until=until, mesh=mesh, clock=clock, hooks=hooks,
+             lambda step, *_: left_out.update(), StopHook(stop, saver))
+    left_out.update()
+    with contextlib.closing(clips.train):  # ends the decoding processes
+      state = train.fit(state, clips.train, step=step, until=until, mesh=mesh, clock=clock, hooks=hooks,
                         ids=lambda rows: manifest.table.id.iloc[rows].tolist())
 
     # The best checkpoint by validation is looked at once more, and at the test split for the first time.
     with clock("eval"):
       best = saver.restore(state, saver.store.best())
-      val, test = (evaluate.predict(model, best.params, best.batch_stats, pixels, eval_batches(split), mesh)
+      val, test = (evaluate.predict(model, best.params, best.batch_stats, pixels, clips.held_out(split), mesh)
                    for split in ("val", "test"))
+    left_out.update()
   saver.store.close()
-  return Outcome(val, test, {"steps": until, "best_step": int(best.step), "skipped": left_out,
+  return Outcome(val, test, {"steps": until, "best_step": int(best.step), "skipped": left_out.count,
                              "trained_parameters": sum(r["parameters"] for r in begin.table if r["train"])})
-
-
-def startup_clips(config: ConfigDict, manifest: manifests.Manifest, count: int = 0) -> Iterator[dict[str, Any]]:
-  """The first training clips in the order of the run, `count` or config.init.stats_clips of them, not augmented."""
-  rows = manifest.rows("train")
-  order = pipeline.order(len(rows), config.seed)
-  chosen = rows[np.array([order[i] for i in range(min(count or config.init.stats_clips, len(rows)))])]
-  here = config.copy_and_resolve_references()
-  here.data.workers = 0  # too few clips for processes of their own
-  return pipeline.eval_batches(manifest, here, chosen, batch=min(8, len(chosen)), views=1)
-
-
-def first_clips(config: ConfigDict, manifest: manifests.Manifest, pixels: forward.Pixels) -> np.ndarray:
-  """Four frames each of the first training clips as the model sees them, augmented where the run augments."""
-  batch = next(iter(startup_clips(config, manifest, count=8)))
-  plain = pixels._replace(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-  video = jax.jit(forward.inputs, static_argnames=("pixels", "train"))(
-      {k: batch[k] for k in ("video", "row", "copy")}, plain, True)
-  return montage(np.asarray(video))

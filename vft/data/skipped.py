@@ -1,5 +1,6 @@
 """What was left out of a run, and what is in it: skipped.csv and the data part of result.json."""
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,27 @@ def write_skipped(manifest: Manifest, failed: Iterable[int], path: Path, config:
                     "Repair or remove them, or go on with "
                     f"--config.data.max_bad_fraction={len(bad) / len(table) + .01:.2f}.")
   return len(bad)
+
+
+def watch(batches: Iterator[dict[str, Any]], failed: set[int]) -> Iterator[dict[str, Any]]:
+  """The same batches; rows of clips that could not be decoded are added to `failed`."""
+  with contextlib.closing(batches):  # pyright: ignore[reportArgumentType]
+    for batch in batches:
+      failed.update(batch["row"][(batch["row"] >= 0) & ~batch["mask"]].tolist())
+      yield batch
+
+
+class Skipped:
+  """Keeps skipped.csv up to date with a growing set of failed rows."""
+
+  def __init__(self, manifest: Manifest, failed: set[int], path: Path, config: ConfigDict):
+    self._args, self._failed, self._written, self.count = (manifest, path, config), failed, -1, 0
+
+  def update(self) -> None:
+    """Writes where something new has failed. Raises DataError as `write_skipped`."""
+    if len(self._failed) != self._written:
+      manifest, path, config = self._args
+      self._written, self.count = len(self._failed), write_skipped(manifest, self._failed, path, config)
 
 
 def reason(manifest: Manifest, row: int, config: ConfigDict) -> str:

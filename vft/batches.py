@@ -1,0 +1,65 @@
+"""What a run is fed with: clips or cached features, endless for training, in order for what is held out."""
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from vft import features, forward, startup
+from vft import workdir as workdirs
+from vft.data import manifest as manifests
+from vft.data import pipeline, skipped
+from vft.hooks import Stop, Tick, montage
+from vft.writer import Clock, Writer
+
+
+@dataclass(frozen=True)
+class Batches:
+  """Endless training batches, those of a split held out, and the rows found so far that could not be decoded."""
+  train: Any
+  held_out: Callable[[str], Iterator[dict[str, Any]]]
+  failed: set[int]
+
+
+def make_batches(config: ConfigDict, manifest: manifests.Manifest, begin: startup.Prepared, folder: Path,
+                 mesh: jax.sharding.Mesh, writer: Writer, clock: Clock, stop: Stop) -> Batches:
+  """Where only the head trains, the trunk runs once over every clip; else clips are decoded again for every epoch."""
+  size, start_step, views = config.train.batch, int(begin.state.step), config.eval.views
+  failed: set[int] = set()
+  if begin.blocks or not config.features.cache:
+    batches = pipeline.train_batches(manifest, config, batch=size, start_step=start_step)
+    return Batches(skipped.watch(batches, failed), lambda split: skipped.watch(pipeline.eval_batches(
+        manifest, config, manifest.rows(split), batch=size, views=views), failed), failed)
+  held_out = np.sort(np.concatenate([manifest.rows("val"), manifest.rows("test")]))
+  compute = partial(features.compute, model=begin.model, params=begin.state.params, batch_stats=begin.state.batch_stats,
+                    manifest=manifest, config=config, mesh=mesh, tick=Tick(writer, clock, stop))
+  with clock("features"):
+    seen = compute(rows=manifest.rows("train"), views=1, train=True)
+    unseen = compute(rows=held_out, views=views, train=False)
+  workdirs.write_json(folder / "features.json", features.summary(seen, unseen))
+  return Batches(features.train_batches(seen, manifest, config, start_step=start_step),
+                 lambda split: features.eval_batches(unseen, manifest, manifest.rows(split), size),
+                 seen.failed | unseen.failed)
+
+
+def startup_clips(config: ConfigDict, manifest: manifests.Manifest, count: int = 0) -> Iterator[dict[str, Any]]:
+  """The first training clips in the order of the run, `count` or config.init.stats_clips of them, not augmented."""
+  rows = manifest.rows("train")
+  order = pipeline.order(len(rows), config.seed)
+  chosen = rows[np.array([order[i] for i in range(min(count or config.init.stats_clips, len(rows)))])]
+  here = config.copy_and_resolve_references()
+  here.data.workers = 0  # too few clips for processes of their own
+  return pipeline.eval_batches(manifest, here, chosen, batch=min(8, len(chosen)), views=1)
+
+
+def first_clips(config: ConfigDict, manifest: manifests.Manifest, pixels: forward.Pixels) -> np.ndarray:
+  """Four frames each of the first training clips as the model sees them, augmented where the run augments."""
+  batch = next(iter(startup_clips(config, manifest, count=8)))
+  plain = pixels._replace(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+  video = jax.jit(forward.inputs, static_argnames=("pixels", "train"))(
+      {k: batch[k] for k in ("video", "row", "copy")}, plain, True)
+  return montage(np.asarray(video))
