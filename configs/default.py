@@ -49,7 +49,7 @@ def get_config():
       hidden=(256, 128),  # widths of the mlp head; the first is the width of tcn
       depth=1,  # blocks of the attentive, transformer and tcn heads
       dropout=0.0,  # before each dense layer of the head
-      mean=(), std=(),  # of the input's pixels in 0..1; () = those that the family was published with
+      mean=(), std=(),  # of the input's pixels in 0..1; () = those of the weights, or else of the family
       dtype="float32",  # float32 | bfloat16: arithmetic; parameters stay float32
       bn="stored",  # stored | batch: statistics of trained BatchNorm layers; frozen ones always use stored
       options=config_dict.ConfigDict({}),  # free keys of the family
@@ -57,7 +57,7 @@ def get_config():
 
   # Start: where the first values come from.
   c.init = config_dict.ConfigDict(dict(
-      weights="",  # a registry name (i3d_k400) or a file; "" = random (He), BatchNorm statistics estimated
+      weights="",  # a name of `vft weights list`, file, URL, hf:OWNER/NAME/FILE; "" = random (He), BatchNorm estimated
       keep_init=("head/.*",),  # names that keep their random first value
       layout="",  # family whose layout the file has, where it is not the model's: an image model into a video model
       inflate="centre",  # centre | average: how its 2-D kernels become 3-D

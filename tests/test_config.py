@@ -86,11 +86,44 @@ def test_a_value_of_another_type_is_an_error_that_names_the_file(tmp_path):
     (dict(data=dict(fps=-1.0)), r"config\.data\.fps is -1.0; expected a number above 0"),
     (dict(data=dict(size=65)), r"config\.data\.size is 65, larger than config\.data\.resize, 64"),
     (dict(data=dict(split=(0.5, 0.5, 0.5))), r"config\.data\.split is \(0.5, 0.5, 0.5\); expected three shares"),
+    (dict(data=dict(channels=2)), r"config\.data\.channels is 2(.|\n)*1, 3"),
+    (dict(model=dict(head="attentive", depth=5)), r"config\.model\.depth is 5; the attentive head has 1 to 4 blocks"),
+    (dict(model=dict(depth=0)), r"config\.model\.depth is 0; expected a number above 0"),
+    (dict(model=dict(head="attentive", pool="cls")), r"pool is 'cls', but the head 'attentive' does not use it: leave"),
+    (dict(model=dict(head="tcn", temporal="max")), r"temporal is 'max', but the head 'tcn' does not use it: leave it"),
+    (dict(model=dict(head="original", pool="mean")), r"pool is 'mean', but the head 'original' does not use it"),
+    (dict(model=dict(head="transformer", pool="flatten")), r"pool='flatten' gives vectors of 10,000(.|\n)*head=tcn"),
+    (dict(model=dict(head="tcn", hidden=())), r"config\.model\.hidden is \(\); expected widths(.|\n)*needs the first"),
+    (dict(model=dict(head="mlp", hidden=(8, 0))), r"config\.model\.hidden is \(8, 0\); expected widths above 0"),
+    (dict(model=dict(pool="class")), r"config\.model\.pool is 'class'; did you mean 'cls'\?"),
+    (dict(model=dict(temporal="men")), r"config\.model\.temporal is 'men'; did you mean 'mean'\?"),
+    (dict(model=dict(mean=(0.5, 0.5, 0.5))), r"mean is \(0.5, 0.5, 0.5\) and config\.model\.std \(\); give both"),
+    (dict(model=dict(std=(0.5, 0.5, 0.5))), r"mean is \(\) and config\.model\.std \(0.5, 0.5, 0.5\); give both"),
+    (dict(model=dict(mean=(0.5,), std=(0.5,))), r"config\.model\.mean is \(0.5,\); expected three numbers"),
+    (dict(model=dict(mean=(123.7, 116.3, 103.5), std=(58.4, 57.1, 57.4))), r"mean is \(123\.7(.|\n)*by 255"),
+    (dict(model=dict(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.0))), r"std is \(0.5, 0.5, 0.0\)(.|\n)*and above 0"),
+    (dict(model=dict(mean=(0.5, 0.5, 0.5), std=(0.5, math.nan, 0.5))), r"std is \(0.5, nan, 0.5\); expected three"),
+    (dict(init=dict(layout="vit")), r"config\.init\.layout is 'vit', but config\.init\.weights is empty"),
+    (dict(init=dict(map_labels=True)), r"map_labels is True, but config\.init\.weights is empty(.|\n)*False"),
+    (dict(init=dict(weights="x", inflate="center")), r"config\.init\.inflate is 'center'; did you mean 'centre'\?"),
+    (dict(init=dict(weights="x", map_labels=True), model=dict(head="mlp")), r"map_labels(.|\n)*the head 'mlp'"),
     (dict(data=dict(source="cvs:/data/x.csv")), r"config\.data\.source is 'cvs:/data/x.csv'; expected tfds:NAME"),
 ], ids=lambda v: ".".join(map(str, v)) if isinstance(v, dict) else "")
 def test_the_check_finds_a_value_that_cannot_work(updates, message, tmp_path):
   with pytest.raises(ConfigError, match=message):
     configs.check(tiny.make_config(tmp_path / "clips.csv", tmp_path, **updates))
+
+
+@pytest.mark.parametrize("updates", [
+    dict(model=dict(head="attentive", depth=4)),
+    dict(model=dict(head="tcn", depth=8, pool="flatten", hidden=(32,))),
+    dict(model=dict(head="mlp", hidden=(), temporal="attention", pool="cls_mean")),
+    dict(model=dict(mean=(0.0, 0.0, 0.0), std=(1 / 255, 1 / 255, 1 / 255)), data=dict(channels=1)),
+    dict(init=dict(weights="vit_x", layout="vit", inflate="average", map_labels=True)),
+    dict(init=dict(weights="vit_x", map_labels=True), model=dict(head="original")),
+], ids=str)
+def test_the_check_passes_what_can_work(updates, tmp_path):
+  configs.check(tiny.make_config(tmp_path / "clips.csv", tmp_path, **updates))
 
 
 def test_the_tiny_config_of_the_tests_passes_the_check(tiny_config):

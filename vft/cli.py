@@ -1,4 +1,4 @@
-"""The `vft` script: vft train --config=medical | vft predict WORKDIR VIDEO..."""
+"""The `vft` script: vft train --config=medical | vft predict WORKDIR VIDEO... | vft weights list"""
 import argparse
 import sys
 
@@ -16,10 +16,18 @@ def main() -> int:
   predict.add_argument("paths", nargs="+", help="videos, or folders of videos")
   predict.add_argument("--output", default="-", help="a CSV file; - is standard output")
   predict.add_argument("-v", "--verbose", action="store_true", help="show tracebacks")
+  if sys.argv[1:2] == ["weights"]:  # loaded only then: it needs jax
+    from vft import weights
+    weights.add_parsers(commands)
+  else:
+    commands.add_parser("weights", help="published weights: list, show, fetch, verify, convert", add_help=False)
   if sys.argv[1:2] == ["train"]:
     return mains.main(sys.argv[2:])
   args = parser.parse_args()
   def work():
+    if args.command == "weights":
+      from vft import weights
+      return weights.run(args)
     from vft import predict as predicts
     predicts.predict_files(args.workdir, args.paths, args.output)
   return mains.guarded(work, args.verbose)

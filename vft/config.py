@@ -35,6 +35,10 @@ BETWEEN = {
     "optim.group.wd": (0, math.inf), "model.dropout": (0, 0.999), "train.label_smoothing": (0, 1),
     "data.workers": (0, 1024), "data.max_bad_fraction": (0, 1), "augment.copies": (0, math.inf), "augment.flip": (0, 1),
     "augment.blur": (0, 1), "augment.brightness": (0, 1), "augment.contrast": (0, 1), "augment.blur_sigma": (0, 100)}
+# Fields that a head does not look at, and what they then must be.
+IDLE = {"attentive": ("pool", "temporal"), "transformer": ("temporal",), "tcn": ("temporal",),
+        "original": ("pool", "temporal")}
+UNUSED = {"pool": "", "temporal": "mean"}
 FREE = ("groups", "model.options")  # their keys are the user's
 HARMLESS = ("data.workers", "data.tfds_dir", "features", "log", "train.log_every")
 
@@ -120,7 +124,45 @@ def check(config: ConfigDict) -> None:
   if config.train.batch % config.train.accum:
     raise ConfigError(f"config.train.batch, {config.train.batch}, is not a multiple of config.train.accum, "
                       f"{config.train.accum}.")
+  _check_model(config.model)
+  _check_init(config)
   _check_groups(config)
+
+
+def _check_model(model: ConfigDict) -> None:
+  """The head and the statistics of the input."""
+  for field in IDLE.get(model.head, ()):
+    if model[field] != UNUSED[field]:
+      raise ConfigError(f"config.model.{field} is {model[field]!r}, but the head {model.head!r} does not use it: leave "
+                        f"it at {UNUSED[field]!r}, or choose --config.model.head=linear.")
+  if model.head == "attentive" and model.depth > 4:
+    raise ConfigError(f"config.model.depth is {model.depth}; the attentive head has 1 to 4 blocks (arXiv:2506.09985).")
+  if model.head == "transformer" and model.pool == "flatten":
+    raise ConfigError("config.model.pool='flatten' gives vectors of 10,000 and more channels, too wide for the head "
+                      "'transformer': use --config.model.pool=mean, or --config.model.head=tcn.")
+  if min(model.hidden, default=1) < 1 or (model.head == "tcn" and not model.hidden):
+    raise ConfigError(f"config.model.hidden is {tuple(model.hidden)}; expected widths above 0, such as (256, 128); the "
+                      "head 'tcn' needs the first.")
+  if bool(model.mean) != bool(model.std):
+    raise ConfigError(f"config.model.mean is {tuple(model.mean)} and config.model.std {tuple(model.std)}; give both, "
+                      "or () for both: those that the family was published with.")
+  for field, lowest in (("mean", 0.0), ("std", 1e-6)):
+    if model[field] and (len(model[field]) != 3 or not all(lowest <= x <= 1 for x in model[field])):
+      raise ConfigError(f"config.model.{field} is {tuple(model[field])}; expected three numbers, of red, green and "
+                        f"blue, in 0..1{' and above 0' if lowest else ''}, such as (0.5, 0.5, 0.5). Divide those of "
+                        "pixels in 0..255 by 255.")
+
+
+def _check_init(config: ConfigDict) -> None:
+  """Fields of config.init that only mean something beside others."""
+  init = config.init
+  for field, usual in (("layout", ""), ("inflate", "centre"), ("map_labels", False)):
+    if not init.weights and init[field] != usual:
+      raise ConfigError(f"config.init.{field} is {init[field]!r}, but config.init.weights is empty: name the weights, "
+                        f"or leave it at {usual!r}.")
+  if init.map_labels and config.model.head not in ("linear", "attentive", "original"):
+    raise ConfigError(f"config.init.map_labels starts from the published classifier, which does not stand on the head "
+                      f"{config.model.head!r}: use --config.model.head=original or linear.")
 
 
 def _check_fields(flat: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from vft import convert, forward, models, optim, sharding, train, trees
+from vft.convert import registry
 from vft.errors import ConfigError
 from vft.saver import Saver
 
@@ -34,8 +35,10 @@ def make_model(config: ConfigDict, classes: tuple[str, ...]) -> Any:
   if m.num_classes not in (0, len(classes)):
     raise ConfigError(f"config.model.num_classes is {m.num_classes}, but the data has {len(classes)} classes: "
                       f"{', '.join(classes[:20])}.\nSet it to {len(classes)}, or to 0 to count them.")
+  stated = registry.statistics(config.init.weights) if config.init.weights else ((), ())
+  mean, std = m.mean or stated[0], m.std or stated[1]  # () = the family's
   return models.make(m.name, variant=m.variant, num_classes=len(classes), head=m.head, pool=m.pool, temporal=m.temporal,
-                     hidden=m.hidden, dropout=m.dropout, depth=m.depth, mean=m.mean, std=m.std, dtype=m.dtype, bn=m.bn,
+                     hidden=m.hidden, dropout=m.dropout, depth=m.depth, mean=mean, std=std, dtype=m.dtype, bn=m.bn,
                      **m.options.to_dict())
 
 

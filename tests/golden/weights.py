@@ -17,7 +17,7 @@ def make_weights(shapes: dict[str, tuple[int, ...]], seed: int) -> dict[str, np.
     elif len(shape) < 2 or last in ("running_mean", "bias"):
       values = 0.1 * values
     else:
-      values = values / math.sqrt(math.prod(shape[1:]))
+      values = values / math.sqrt(math.prod(shape[:-1] if name.endswith(":0") else shape[1:]))  # Keras: width last
     out[name] = values.astype(np.float32)
   return out
 

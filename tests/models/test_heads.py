@@ -1,13 +1,18 @@
 """Heads: widths, pooling that can be kept, and plain errors."""
 import itertools
+from pathlib import Path
 
 import jax
 import numpy as np
+import optax
 import pytest
+from jax import numpy as jnp
 
+from tests import golden
+from tests.golden import probe
 from vft import trees
 from vft.errors import ConfigError
-from vft.models import heads, make
+from vft.models import heads, make, temporal
 
 GRID = (2, 4, 4)
 TOKENS = np.random.default_rng(0).normal(size=(3, 32, 8)).astype(np.float32)
@@ -69,6 +74,117 @@ def test_dropout_acts_in_training_only():
   assert np.abs(quiet - loud).max() > 1e-3
   keyed = head.apply(variables, TOKENS, GRID, rngs={"dropout": jax.random.key(1)})["label"]
   np.testing.assert_array_equal(quiet, keyed)
+
+
+@pytest.mark.parametrize("kind", heads.KINDS)
+def test_dropout_of_every_head_acts_in_training_only(kind):
+  head = heads.Head((("label", 2),), heads.Spec(kind, dropout=0.5, depth=2))
+  variables = head.init(jax.random.key(0), TOKENS, GRID)
+  def run(train, seed):
+    return head.apply(variables, TOKENS, GRID, train, rngs={"dropout": jax.random.key(seed)})["label"]
+  assert np.abs(run(True, 1) - run(True, 2)).max() > 1e-3
+  np.testing.assert_array_equal(run(False, 1), head.apply(variables, TOKENS, GRID)["label"])
+
+
+def test_dropout_is_inside_the_transformer_and_the_tcn_too():
+  for module in (temporal.TemporalTransformer(2, 0.5), temporal.TCN(8, 2, 0.5)):
+    variables = module.init(jax.random.key(0), TOKENS)
+    one, two = (module.apply(variables, TOKENS, True, rngs={"dropout": jax.random.key(seed)}) for seed in (1, 2))
+    assert np.abs(one - two).max() > 1e-3
+
+
+@pytest.mark.parametrize("spec", [*(heads.Spec(kind, hidden=(16,), depth=2) for kind in heads.KINDS),
+                                  *(heads.Spec(temporal=how) for how in heads.TEMPORAL)],
+                         ids=lambda s: f"{s.kind}-{s.temporal}")
+def test_every_head_learns_separable_tokens_for_each_task(spec):
+  rng = np.random.default_rng(0)
+  labels = {"grade": np.arange(24) % 3, "view": np.arange(24) // 12}
+  tokens = rng.normal(size=(24, 8, 8))
+  tokens[..., 0] += 2 * labels["grade"].reshape(-1, 1)
+  tokens[..., 1] += 3 * labels["view"].reshape(-1, 1)
+  tokens = tokens.astype(np.float32)
+  head = heads.Head((("grade", 3), ("view", 2)), spec)
+  params = jax.jit(lambda: head.init(jax.random.key(0), tokens, (2, 2, 2)))()["params"]
+  tx = optax.adam(1e-2)
+
+  def losses(params):
+    logits = head.apply({"params": params}, tokens, (2, 2, 2))
+    return {task: optax.softmax_cross_entropy_with_integer_labels(logits[task], labels[task]).mean() for task in labels}
+
+  def step(carry, _):
+    params, state = carry
+    gradients = jax.grad(lambda p: sum(losses(p).values()))(params)
+    updates, state = tx.update(gradients, state, params)
+    return (optax.apply_updates(params, updates), state), losses(params)
+  _, history = jax.jit(lambda carry: jax.lax.scan(step, carry, length=21))((params, tx.init(params)))
+  first, last = ({task: float(x[i]) for task, x in history.items()} for i in (0, 20))
+  assert all(last[task] < 0.8 * first[task] for task in labels), (first, last)
+
+
+@pytest.mark.parametrize("spec, knows", [(heads.Spec("transformer", hidden=(5,), depth=2), True),
+                                         (heads.Spec("tcn", hidden=(5,), depth=2), True),
+                                         (heads.Spec("attentive", depth=2), False),
+                                         *((heads.Spec("mlp", temporal=how), False) for how in heads.TEMPORAL)],
+                         ids=lambda s: f"{s.kind}-{s.temporal}" if isinstance(s, heads.Spec) else "")
+def test_which_heads_know_the_order_of_frames(spec, knows):
+  frames = np.random.default_rng(0).normal(size=(2, 6, 8)).astype(np.float32)
+  head = heads.Head((("label", 2),), spec)
+  variables = head.init(jax.random.key(0), frames, (6, 1, 1))
+  change = np.abs(head.apply(variables, frames, (6, 1, 1))["label"]
+                  - head.apply(variables, frames[:, [0, 3, 2, 5, 4, 1]], (6, 1, 1))["label"]).max()
+  assert change > 1e-3 if knows else change < 1e-5
+
+
+@pytest.mark.parametrize("depth", [1, 4])
+def test_the_attentive_probe_is_that_of_v_jepa_2(depth):
+  with np.load(Path(golden.__file__).parent / "parts" / "attentive.npz") as file:
+    found = probe.compare({name: file[f"{name}_{depth}"] for name in ("about", "pooled", "gradient")})
+  assert max(found.values()) < 1e-4, found
+
+
+def test_the_attentive_probe_begins_as_that_of_v_jepa_2():
+  variables = jax.jit(temporal.AttentivePooler(4).init)(jax.random.key(0), np.zeros((1, 3, 128), np.float32))
+  params = trees.flatten(variables["params"])
+  want = {"query": 0.02, "cross/attention/q/kernel": 0.02, "cross/mlp/fc1/kernel": 0.02,
+          "cross/mlp/fc2/kernel": 0.02 / 6**0.5, "block_00/attention/k/kernel": 0.02,
+          "block_00/attention/out/kernel": 0.02 / 2**0.5, "block_02/mlp/fc2/kernel": 0.02 / 6**0.5}
+  for name, deviation in want.items():
+    assert abs(params[name].std() / deviation - 1) < (0.3 if name == "query" else 0.03), name
+  assert not any(a.any() for name, a in params.items() if name.endswith("bias"))
+  assert not any(name.startswith("cross/attention/out") for name in params)
+
+
+@pytest.mark.parametrize("width, heads_of_it", [(1024, 16), (1280, 16), (1408, 16), (1664, 16), (768, 12), (384, 6),
+                                                (192, 3), (2304, 16), (480, 6), (432, 6), (8, 1), (1000, 10)])
+def test_heads_are_16_for_the_probes_of_v_jepa_2_and_of_about_64_channels_elsewhere(width, heads_of_it):
+  assert temporal.num_heads(width) == heads_of_it
+
+
+def test_attention_pool_is_a_weighted_mean_that_knows_no_order():
+  pool, x = temporal.AttentionPool(), np.random.default_rng(0).normal(size=(3, 7, 4)).astype(np.float32)
+  x[..., 0] = 1
+  variables = pool.init(jax.random.key(0), x)
+  pooled = pool.apply(variables, x)
+  np.testing.assert_allclose(pooled[:, 0], 1, rtol=1e-6)  # the weights add up to one
+  assert (pooled < x.max(axis=1) + 1e-6).all() and (pooled > x.min(axis=1) - 1e-6).all()
+  assert np.abs(pooled - x.mean(axis=1)).max() > 1e-3
+  np.testing.assert_allclose(pooled, pool.apply(variables, x[:, ::-1]), atol=1e-6)
+  v, w = variables["params"]["v"]["kernel"], variables["params"]["w"]["kernel"]
+  weights = np.exp(np.tanh(x @ v) @ w)
+  np.testing.assert_allclose(pooled, (x * weights).sum(1) / weights.sum(1), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("depth, reach", [(1, 1), (2, 3), (3, 7)])
+def test_each_layer_of_the_tcn_doubles_what_it_sees(depth, reach):
+  tcn, x = temporal.TCN(8, depth), np.random.default_rng(0).normal(size=(1, 21, 4)).astype(np.float32)
+  variables = tcn.init(jax.random.key(0), x)
+  last = f"mix_{depth - 1:02}"
+
+  def middle(x):
+    _, state = tcn.apply(variables, x, capture_intermediates=lambda m, _: m.name == last, mutable="intermediates")
+    return state["intermediates"][last]["__call__"][0][0, 10].sum()
+  seen = np.flatnonzero(np.abs(jax.grad(middle)(jnp.asarray(x))).max(axis=(0, 2)))
+  assert (seen.min(), seen.max()) == (10 - reach, 10 + reach)
 
 
 @pytest.mark.parametrize("wrong, words", [

@@ -5,6 +5,7 @@ import jax
 import numpy as np
 import pytest
 from flax import linen as nn
+from jax import lax
 
 from vft.models import ops
 from vft.models.ops import conv
@@ -16,22 +17,29 @@ def normal(*shape):
   return RNG.normal(size=shape).astype(np.float32)
 
 
-@pytest.mark.parametrize("size, kernel, strides", [
-    ((5, 9, 12), (3, 3, 3), (1, 1, 1)),
-    ((16, 14, 14), (7, 7, 7), (2, 2, 2)),
-    ((3, 7, 9), (7, 7, 7), (2, 2, 2)),
-    ((4, 8, 11), (1, 3, 5), (1, 2, 3)),
-    ((5, 9, 10), (1, 1, 1), (2, 2, 2)),
+@pytest.mark.parametrize("size, kernel, strides, padding", [
+    ((5, 9, 12), (3, 3, 3), (1, 1, 1), "SAME"),
+    ((16, 14, 14), (7, 7, 7), (2, 2, 2), "SAME"),
+    ((3, 7, 9), (7, 7, 7), (2, 2, 2), "SAME"),
+    ((4, 8, 11), (1, 3, 5), (1, 2, 3), "SAME"),
+    ((5, 9, 10), (1, 1, 1), (2, 2, 2), "SAME"),
+    ((4, 8, 9), (3, 3, 3), (2, 2, 2), "VALID"),
+    ((4, 8, 9), (3, 3, 3), (2, 2, 2), [(1, 1), (1, 1), (1, 1)]),  # torch's; SAME is (0, 1) where the size is even
+    ((4, 8, 9), (1, 7, 7), (1, 2, 2), [(0, 0), (3, 3), (3, 3)]),
+    ((4, 8, 9), (3, 1, 1), (2, 1, 1), [(1, 1), (0, 0), (0, 0)]),
+    ((4, 8, 9), (2, 3, 4), (1, 3, 2), [(2, 0), (0, 1), (3, 2)]),
 ])
-def test_convolution_by_products_equals_the_library(monkeypatch, size, kernel, strides):
+def test_convolution_by_products_equals_the_library(monkeypatch, size, kernel, strides, padding):
   monkeypatch.setattr(conv, "SMALL", 0)
   x, k = normal(2, *size, 3), normal(*kernel, 3, 4)
-  want = conv._conv3d_library(x, k, strides)
-  np.testing.assert_allclose(conv._conv3d_products(x, k, strides), want, atol=1e-5 * np.abs(want).max())
+  library = functools.partial(lax.conv_general_dilated, window_strides=strides, padding=padding,
+                              dimension_numbers=conv.DIMENSIONS)
+  ours = functools.partial(ops.conv3d, strides=strides, padding=padding, dimension_numbers=conv.DIMENSIONS)
+  want = library(x, k)
+  np.testing.assert_allclose(ours(x, k), want, atol=1e-5 * np.abs(want).max())
   weight = normal(*want.shape)
-  ours = jax.grad(lambda x, k: (ops.conv3d(x, k, strides, "SAME", dimension_numbers=conv.DIMENSIONS) * weight).sum(),
-                  argnums=(0, 1))(x, k)
-  theirs = jax.grad(lambda x, k: (conv._conv3d_library(x, k, strides) * weight).sum(), argnums=(0, 1))(x, k)
+  ours = jax.grad(lambda x, k: (ours(x, k) * weight).sum(), argnums=(0, 1))(x, k)
+  theirs = jax.grad(lambda x, k: (library(x, k) * weight).sum(), argnums=(0, 1))(x, k)
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5 * np.abs(b).max()), ours, theirs)
 
 

@@ -6,12 +6,34 @@ from typing import Any
 import numpy as np
 
 from vft import trees
-from vft.convert import formats, i3d, registry, rules, surgery
+from vft.convert import (
+  efficientnet_lite,
+  formats,
+  i3d,
+  registry,
+  resnet,
+  rules,
+  surgery,
+  timesformer,
+  vgg16,
+  video_resnet,
+  videomae,
+  vit,
+  vivit,
+)
 from vft.convert.rules import Named, Rule
 from vft.errors import ConfigError, WeightsError, did_you_mean
 
 RULES: dict[str, tuple[Rule, ...]] = {
+    "efficientnet_lite": efficientnet_lite.RULES,
     "i3d": i3d.RULES,
+    "videomae": videomae.RULES,
+    "video_resnet": video_resnet.RULES,
+    "vit": vit.RULES,
+    "resnet": resnet.RULES,
+    "vgg16": vgg16.RULES,
+    "timesformer": timesformer.RULES,
+    "vivit": vivit.RULES,
 }
 OWN = ((r".*", r"\g<0>", rules.same),)  # files of `vft weights convert`
 
@@ -59,6 +81,8 @@ def load(variables: Mapping[str, Any], weights: str, *, model: Any, keep_init: I
   path, entry = registry.find(str(weights))
   file = formats.read(path)
   family = layout or model.family
+  if not file.own and family not in RULES:
+    raise ConfigError(f"init.layout is {family!r}; known: {', '.join(RULES)}{did_you_mean(family, RULES)}")
   stated = file.family or (entry.family if entry else "")
   if stated and stated != family:
     raise WeightsError(f"{weights} is for the family {stated}, the model is {family}. If the two name their blocks "
@@ -69,7 +93,9 @@ def load(variables: Mapping[str, Any], weights: str, *, model: Any, keep_init: I
   _check_patterns(keep_init, want)
   have, unused = rules.apply(file.arrays, OWN if file.own else RULES[family])
   mapped = _map_head(have, flat["params"], file.labels or (entry.labels if entry else ()), classes) if classes else {}
-  kept = [name for name in want if trees.matches(name, keep_init) and name not in mapped]
+  # The mapped columns mean something only behind what the published classifier has before them, such as a norm.
+  whole = {*mapped, *(name for name in have if mapped and name.startswith("head/"))}
+  kept = [name for name in want if trees.matches(name, keep_init) and name not in whole]
   unused += [(name, array.shape) for name, array in have.items() if name in kept or name not in want]
   chosen = {name: array for name, array in {**have, **mapped}.items() if name in want and name not in kept}
   resized = []

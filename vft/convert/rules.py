@@ -1,7 +1,8 @@
 """What a family's RULES are made of: (pattern of the whole foreign name, our name or names, transform).
 
 The first rule whose pattern matches decides. Our name may use the groups of the pattern (r"block_\1/kernel"); several
-names go with a transform that returns as many arrays; no name, (), drops an array that is known and not needed.
+names go with a transform that returns as many arrays, None for one that the file does not have; no name, (), drops an
+array that is known and not needed.
 """
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -35,6 +36,14 @@ def split_bias(array: np.ndarray) -> list[np.ndarray]:
   return np.split(array, 3)
 
 
+def torch_layer(theirs: str, ours: str) -> tuple[Rule, Rule]:
+  """Rules for the weight and bias of a torch dense layer or convolution, named up to the last dot."""
+  return (theirs + r"\.weight", ours + "/kernel", torch_kernel), (theirs + r"\.bias", ours + "/bias", same)
+
+
+def torch_norm(theirs: str, ours: str) -> tuple[Rule, Rule]:
+  """Likewise of a LayerNorm."""
+  return (theirs + r"\.weight", ours + "/scale", same), (theirs + r"\.bias", ours + "/bias", same)
 
 
 def apply(arrays: Mapping[str, np.ndarray], rules: Sequence[Rule]) -> tuple[dict[str, np.ndarray], Named]:
@@ -56,6 +65,8 @@ def apply(arrays: Mapping[str, np.ndarray], rules: Sequence[Rule]) -> tuple[dict
       raise WeightsError(f"{foreign} has the shape {array.shape}, which its rule cannot convert: {e}.") from e
     pairs = [(names, values)] if isinstance(names, str) else zip(names, values, strict=True)
     for name, value in pairs:
+      if value is None:
+        continue
       ours = re.sub(r"(?<=block_)\d(?=/)", r"0\g<0>", match.expand(name))  # block_3 -> block_03: depth order is lexical
       out[ours] = np.ascontiguousarray(value, np.float32)
   return out, unknown

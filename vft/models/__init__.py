@@ -6,11 +6,27 @@ import jax.numpy as jnp
 
 from vft.errors import ConfigError, did_you_mean
 from vft.models import heads
+from vft.models.efficientnet_lite import EfficientNetLite
 from vft.models.i3d import I3D
+from vft.models.resnet import ResNet
+from vft.models.timesformer import TimeSformer
+from vft.models.vgg16 import VGG16
 from vft.models.video_model import VideoModel
+from vft.models.video_resnet import VideoResNet
+from vft.models.videomae import VideoMAE
+from vft.models.vit import ViT
+from vft.models.vivit import ViViT
 
 FAMILIES: dict[str, type[VideoModel]] = {
+    "efficientnet_lite": EfficientNetLite,
     "i3d": I3D,
+    "videomae": VideoMAE,
+    "video_resnet": VideoResNet,
+    "vit": ViT,
+    "resnet": ResNet,
+    "vgg16": VGG16,
+    "timesformer": TimeSformer,
+    "vivit": ViViT,
 }
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 

@@ -5,12 +5,15 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from vft.models.transformer import Attention, Block, Mlp
+from vft.models.transformer import Attention, Block, Inits, Mlp
 
 
 def num_heads(width: int) -> int:
-  """Heads of about 64 channels, as many as divide the width."""
-  return math.gcd(width, max(1, width // 64))
+  """Heads of about 64 channels, 16 at most: the largest such number that divides the width.
+
+  So the probes of V-JEPA 2 have 16 at their widths of 1024 to 1664.
+  """
+  return next(n for n in range(max(1, min(16, width // 64)), 0, -1) if width % n == 0)
 
 
 class AttentionPool(nn.Module):
@@ -23,19 +26,44 @@ class AttentionPool(nn.Module):
     return (x * nn.softmax(scores, axis=1)).sum(axis=1)
 
 
+class CrossBlock(nn.Module):
+  """query + attention(query, norm1(x)), then + mlp(norm2(.)): query (B, Q, D), x (B, N, D) -> (B, Q, D).
+
+  As V-JEPA 2's: the query is not normalised and no projection follows the attention.
+  """
+  heads: int
+  mlp_width: int
+  epsilon: float
+  inits: Inits
+
+  @nn.compact
+  def __call__(self, query: jax.Array, x: jax.Array) -> jax.Array:
+    y = nn.LayerNorm(epsilon=self.epsilon, name="norm1")(x)
+    query = query + Attention(self.heads, mix=False, inits=self.inits, name="attention")(query, y)
+    y = nn.LayerNorm(epsilon=self.epsilon, name="norm2")(query)
+    return query + Mlp(self.mlp_width, inits=self.inits, name="mlp")(y)
+
+
 class AttentivePooler(nn.Module):
-  """One learned query over all tokens, after depth - 1 blocks of self-attention (V-JEPA 2, arXiv:2506.09985)."""
+  """V-JEPA 2's probe (arXiv:2506.09985): depth - 1 blocks of self-attention, then one learned query over all tokens.
+
+  The published ones have depth 4. First values as in the authors' code, smaller at the end of later blocks. `epsilon`
+  of the norms is theirs too; the port in transformers has 1e-6.
+  """
   depth: int = 1
+  epsilon: float = 1e-5
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     b, _, d = x.shape
+    normal = nn.initializers.normal
+
+    def inits(layer: int) -> Inits:
+      return normal(0.02 / math.sqrt(2 * layer)), normal(0.02)
     for i in range(self.depth - 1):
-      x = Block(num_heads(d), 4 * d, name=f"block_{i:02}")(x)
-    query = self.param("query", nn.initializers.truncated_normal(0.02), (1, 1, d))
-    query = jnp.broadcast_to(query, (b, 1, d))
-    query = query + Attention(num_heads(d), name="cross")(query, nn.LayerNorm(epsilon=1e-6, name="norm1")(x))
-    return (query + Mlp(4 * d, name="mlp")(nn.LayerNorm(epsilon=1e-6, name="norm2")(query)))[:, 0]
+      x = Block(num_heads(d), 4 * d, self.epsilon, inits=inits(i + 1), name=f"block_{i:02}")(x)
+    query = jnp.broadcast_to(self.param("query", normal(0.02), (1, 1, d)), (b, 1, d))
+    return CrossBlock(num_heads(d), 4 * d, self.epsilon, inits(max(1, self.depth - 1)), name="cross")(query, x)[:, 0]
 
 
 class TemporalTransformer(nn.Module):
@@ -46,15 +74,18 @@ class TemporalTransformer(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
     _, m, d = x.shape
-    x = x + self.param("positions", nn.initializers.truncated_normal(0.02), (1, m, d))
+    x = x + self.param("pos_time", nn.initializers.normal(0.02), (m, d)).reshape(1, m, d)
+    x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
     for i in range(self.depth):
-      x = nn.Dropout(self.dropout, deterministic=not train, name=f"dropout_{i:02}")(x)
-      x = Block(num_heads(d), 4 * d, name=f"block_{i:02}")(x)
+      x = Block(num_heads(d), 4 * d, dropout=self.dropout, name=f"block_{i:02}")(x, train)
     return nn.LayerNorm(epsilon=1e-6, name="norm")(x).mean(axis=1)
 
 
 class TCN(nn.Module):
-  """Residual convolutions over time, kernel 3, dilation 1, 2, 4 ... (arXiv:1903.01945, sec. 3.1), mean over time."""
+  """One stage of MS-TCN (arXiv:1903.01945, sec. 3.1) and the mean over time.
+
+  Residual layers of kernel 3 and dilation 1, 2, 4 ...: `depth` of them see 2^(depth + 1) - 1 frames.
+  """
   width: int = 256
   depth: int = 1
   dropout: float = 0.0

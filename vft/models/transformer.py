@@ -12,30 +12,37 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "gelu_tanh": nn.gelu,
     "quick_gelu": lambda x: x * nn.sigmoid(1.702 * x),  # as CLIP's
 }
+Inits = tuple[nn.initializers.Initializer, nn.initializers.Initializer]  # of a part's last kernel, of its others
+LECUN: Inits = (nn.initializers.lecun_normal(), nn.initializers.lecun_normal())
 
 
 class Attention(nn.Module):
   """Multi-head attention of x (B, N, D) to `context` (B, M, D), itself unless given -> (B, N, D).
 
-  `bias` names the projections that have one. On request "queries" and "keys" (B, N, heads, D / heads) are sown into
-  the collection "attention".
+  `bias` names the projections that have one; without `mix` there is no projection after the heads. On request
+  "queries" and "keys" (B, N, heads, D / heads) are sown into the collection "attention".
   """
   heads: int
   bias: tuple[str, ...] = ("q", "k", "v", "out")
   dtype: jnp.dtype = jnp.float32
+  mix: bool = True
+  inits: Inits = LECUN
 
   @nn.compact
   def __call__(self, x: jax.Array, context: jax.Array | None = None) -> jax.Array:
     d, context = x.shape[-1], x if context is None else context
 
     def project(name, y):
-      y = nn.Dense(d, use_bias=name in self.bias, dtype=self.dtype, name=name)(y)
+      y = nn.Dense(d, use_bias=name in self.bias, dtype=self.dtype, kernel_init=self.inits[1], name=name)(y)
       return y.reshape(*y.shape[:2], self.heads, d // self.heads)
     q, k, v = project("q", x), project("k", context), project("v", context)
-    self.sow("attention", "queries", q)
-    self.sow("attention", "keys", k)
+    if not self.is_initializing():  # else `init` would return them beside the parameters
+      self.sow("attention", "queries", q)
+      self.sow("attention", "keys", k)
     y = ops.attention(q, k, v).reshape(x.shape)
-    return nn.Dense(d, use_bias="out" in self.bias, dtype=self.dtype, name="out")(y)
+    if not self.mix:
+      return y
+    return nn.Dense(d, use_bias="out" in self.bias, dtype=self.dtype, kernel_init=self.inits[0], name="out")(y)
 
 
 class Mlp(nn.Module):
@@ -43,17 +50,20 @@ class Mlp(nn.Module):
   width: int
   activation: str = "gelu"
   dtype: jnp.dtype = jnp.float32
+  inits: Inits = LECUN
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    y = ACTIVATIONS[self.activation](nn.Dense(self.width, dtype=self.dtype, name="fc1")(x))
-    return nn.Dense(x.shape[-1], dtype=self.dtype, name="fc2")(y)
+    y = nn.Dense(self.width, dtype=self.dtype, kernel_init=self.inits[1], name="fc1")(x)
+    y = ACTIVATIONS[self.activation](y)
+    return nn.Dense(x.shape[-1], dtype=self.dtype, kernel_init=self.inits[0], name="fc2")(y)
 
 
 class Block(nn.Module):
   """Pre-norm block: x + scale * attention(norm1(x)), then x + scale * mlp(norm2(x)); (B, N, D) -> (B, N, D).
 
-  `layer_scale` is the first value of a learned scale per channel (arXiv:2103.17239), 0 = none.
+  `layer_scale` is the first value of a learned scale per channel (arXiv:2103.17239), 0 = none. `dropout` is of what
+  attention and mlp add, in training; it needs a "dropout" key.
   """
   heads: int
   mlp_width: int
@@ -62,15 +72,19 @@ class Block(nn.Module):
   bias: tuple[str, ...] = ("q", "k", "v", "out")
   layer_scale: float = 0.0
   dtype: jnp.dtype = jnp.float32
+  dropout: float = 0.0
+  inits: Inits = LECUN
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
+  def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
     def scale(name, y):
       if not self.layer_scale:
         return y
       factor = self.param(name, nn.initializers.constant(self.layer_scale), (y.shape[-1],))
       return y * jnp.asarray(factor, y.dtype).reshape(1, 1, -1)
     y = nn.LayerNorm(epsilon=self.epsilon, dtype=self.dtype, name="norm1")(x)
-    x = x + scale("scale1", Attention(self.heads, self.bias, self.dtype, name="attention")(y))
+    y = Attention(self.heads, self.bias, self.dtype, inits=self.inits, name="attention")(y)
+    x = x + nn.Dropout(self.dropout, deterministic=not train, name="dropout1")(scale("scale1", y))
     y = nn.LayerNorm(epsilon=self.epsilon, dtype=self.dtype, name="norm2")(x)
-    return x + scale("scale2", Mlp(self.mlp_width, self.activation, self.dtype, name="mlp")(y))
+    y = Mlp(self.mlp_width, self.activation, self.dtype, self.inits, name="mlp")(y)
+    return x + nn.Dropout(self.dropout, deterministic=not train, name="dropout2")(scale("scale2", y))

@@ -3,7 +3,9 @@
 Each computes what the library computes (sums in another order), and leaves GPUs and TPUs to the library's kernels.
 """
 from vft.models.ops.conv import conv3d
+from vft.models.ops.depthwise import depthwise_conv
 from vft.models.ops.dot_product import attention
 from vft.models.ops.max_pool import max_pool3d
+from vft.models.ops.pointwise import pointwise_conv
 
-__all__ = ["attention", "conv3d", "max_pool3d"]
+__all__ = ["attention", "conv3d", "depthwise_conv", "max_pool3d", "pointwise_conv"]

