@@ -21,15 +21,17 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     return json.loads(str(file["about"])), {name: file[name] for name in OUTPUTS}
 
 
-def compare(about: Mapping[str, Any], want: Mapping[str, np.ndarray], folder: Path) -> dict[str, float]:
+def compare(about: Mapping[str, Any], want: Mapping[str, np.ndarray], folder: Path,
+            dtype: str = "float32") -> dict[str, float]:
   """{output: largest difference / largest value}. Rebuilds the weights, writes them as a file, converts, runs."""
   shapes = {name: tuple(shape) for name, shape in about["shapes"]}
   save_file(weights.make_weights(shapes, about["seed"]), folder / "original.safetensors")
-  model = make(head="original", **about["model"])
-  video = weights.make_video(tuple(about["video"]), about["seed"])
+  model = make(head="original", **about["model"]).clone(dtype=jax.numpy.dtype(dtype))
+  video = weights.make_video(tuple(about["video"]), about["seed"]).astype(dtype)
   empty = jax.eval_shape(model.init, jax.random.key(0), video)
   loaded, report = convert.load({"batch_stats": {}, **empty}, str(folder / "original.safetensors"), model=model)
   assert not report.resized and not report.left_at_init, report
+  loaded = jax.tree.map(lambda a: a.astype(dtype), loaded)
   params, stats, kernel = trees.flatten(loaded["params"]), loaded["batch_stats"], about["kernel"]
 
   @jax.jit

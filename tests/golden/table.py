@@ -40,6 +40,12 @@ def parity() -> tuple[dict[str, list[tuple[str, dict]]], dict[str, dict]]:
   return tiny, json.loads(file.read_text()) if file.is_file() else {}
 
 
+def largest(about: dict) -> str:
+  """Outputs in float32, gradients in float64: see make.py."""
+  outputs = max(about["float32"][name] for name in check.OUTPUTS[:2])
+  return f"{outputs:.0e} / {max(about['float64'][name] for name in check.OUTPUTS[2:]):.0e}"
+
+
 def rows() -> list[str]:
   """One line per family."""
   tiny, full = parity()
@@ -49,19 +55,19 @@ def rows() -> list[str]:
     costs = {v: cost(name, v) for v in variants}
     entries = [e for e in REGISTRY.values() if e.family == name]
     small = ", ".join(f"{max(found.values()):.0e}" for _, found in tiny.get(name, []))
-    large = ", ".join(f"{kind.removeprefix(name).strip('_') or about['model'].get('variant', '')} "
-                      f"{max(about[o] for o in check.OUTPUTS):.0e}" for kind, about in full.items()
+    large = ", ".join(f"{about['model'].get('variant') or kind} {largest(about)}" for kind, about in full.items()
                       if about["model"]["name"] == name)
+    formats = sorted({Path(e.file or e.url).suffix for e in entries})
     lines.append(" | ".join((
-        f"| {name}", ", ".join(variants).strip() or "one", ", ".join(sorted({e.format for e in entries})),
+        f"| {name}", ", ".join(variants).strip() or "one", ", ".join(formats),
         ", ".join(f"{c[0]:.1f}" for c in costs.values()), ", ".join(f"{c[1]:.0f}" for c in costs.values()),
-        small, large, "; ".join(sorted({e.licence for e in entries})))) + " |")
+        small, large, "; ".join(sorted({e.licence.split(" (")[0] for e in entries})))) + " |")
   return lines
 
 
 def main() -> None:
-  head = ["| family | variants | formats | parameters (M) | GFLOPs per 16 x 224 x 224 clip | parity, small | parity, full "
-          "size | licence of the weights |", "|---|---|---|---|---|---|---|---|"]
+  head = ["| family | variants | formats | parameters (M) | GFLOPs per 16 x 224 x 224 clip | parity, small "
+          "| parity, full size: outputs / gradients | licence of the weights |", "|---|---|---|---|---|---|---|---|"]
   path = HERE / "README.md"
   kept = path.read_text().split(MARK)[0]
   path.write_text(kept + MARK + "\n" + "\n".join(head + rows()) + "\n")

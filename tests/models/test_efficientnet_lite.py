@@ -41,12 +41,10 @@ def test_published_weights_give_the_port_s_logits_on_a_real_frame(variant):
 
 
 def test_the_published_widths_and_depths():
-  counts = {name: len(efficientnet_lite.plan(size)) for name, size in EFFICIENTNET.variants.items()}
-  assert counts == {"": 16, "lite0": 16, "lite1": 21, "lite2": 21, "tiny": 12}
-  assert [p.outputs for p in efficientnet_lite.plan(EFFICIENTNET.variants["lite2"])][::4] == [16, 48, 88, 120, 208, 352]
-
-
-EFFICIENTNET = efficientnet_lite.EfficientNetLite
+  sizes = efficientnet_lite.EfficientNetLite.variants
+  counts = {name: len(efficientnet_lite.plan(size)) for name, size in sizes.items()}
+  assert counts == {"": 16, "lite0": 16, "lite1": 21, "lite2": 21, "tiny": 10}
+  assert [p.outputs for p in efficientnet_lite.plan(sizes["lite2"])][::4] == [16, 48, 88, 120, 208, 352]
 
 
 @pytest.mark.parametrize("size", [(1, 32, 32), (3, 45, 70)])

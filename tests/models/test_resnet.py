@@ -53,8 +53,8 @@ def test_the_shift_adds_no_parameters_and_no_names():
   assert {"params/stem/bn/scale", "params/layer2_00/shortcut_conv/kernel", "batch_stats/layer4_01/bn2/var"} <= names[0]
 
 
-@pytest.mark.parametrize(("start", "net", "head"), [("", "", "fc"), ("module.", "", "fc"),
-                                                     ("state_dict/module.base_model.", ".net", "state_dict/module.new_fc")])
+@pytest.mark.parametrize(("start", "net", "head"), [
+    ("", "", "fc"), ("module.", "", "fc"), ("state_dict/module.base_model.", ".net", "state_dict/module.new_fc")])
 def test_an_image_model_and_a_shifted_one_load_into_a_model_with_the_shift(start, net, head, tmp_path):
   model = make("resnet", variant="tiny", num_classes=3, tsm=True)
   shapes = jax.eval_shape(model.init, jax.random.key(0), np.zeros(SHAPE, np.float32))

@@ -137,6 +137,8 @@ def test_an_image_vit_starts_a_video_model_that_sees_a_still_clip_as_the_image(t
     model, video, report = load(tmp_path / "a.safetensors", seeded(shapes), (1, 8, 48, 48, 3), ("head/.*",),
                                 tubelet=tubelet)
     assert {name for name, _ in report.resized} == {"embed/kernel", "embed/pos_joint"}
+    kernel = seeded(shapes)["vit.embeddings.patch_embeddings.projection.weight"]  # (D, C, h, w)
+    np.testing.assert_allclose(video["params"]["embed"]["kernel"].sum(0), kernel.transpose(2, 3, 1, 0), atol=1e-6)
     got = embedded(model, video, np.repeat(frame, 8, axis=1))
     np.testing.assert_allclose(got[0], want[0], atol=1e-5)
     for piece in np.split(got[1:], 8 // tubelet):
