@@ -16,7 +16,7 @@ def make_config(config: ConfigDict, name: str) -> ConfigDict:
   if name == "single_frame":
     changed.data.single_frame = True
   else:
-    changed.init.update(weights="", keep_init=())
+    changed.init.update(weights="", keep_init=(), layout="", inflate="centre", map_labels=False)
   return changed
 
 

@@ -25,7 +25,7 @@ def fit(name: str, array: np.ndarray, shape: tuple[int, ...], inflate: str = "ce
     if array.ndim == 4 and array.size == np.prod(shape):  # of space and time in one, whose file only has their number
       return array.reshape(shape)
     return _along(array, [_cubic(*sizes) for sizes in zip(array.shape[:-1], shape[:-1], strict=True)])
-  if last != "kernel" or len(shape) < 4 or array.shape[-1] != shape[-1]:
+  if last != "kernel" or len(shape) < 4:
     return None
   if array.ndim == 4 and len(shape) == 5:
     array = _inflate(array, shape[0], inflate)
