@@ -12,6 +12,7 @@ from tests.golden import weights
 from vft import convert, trees
 from vft.models import make
 
+LIMIT = 1e-4
 OUTPUTS = ("logits", "mid", "input_gradient", "kernel_gradient")
 
 
