@@ -143,5 +143,5 @@ def test_positions_are_the_sinusoid_of_the_published_grid_and_linear_between_its
 
 def test_a_clip_shorter_than_a_tubelet_says_so():
   model, _ = shapes(tubelet=4)
-  with pytest.raises(ConfigError, match=r"\(2, 32, 32\).*no token of \(4, 16, 16\)"):
+  with pytest.raises(ConfigError, match=r"\(2, 32, 32\).*no tubelet of \(4, 16, 16\)"):
     jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, 2, 32, 32, 3), np.float32))

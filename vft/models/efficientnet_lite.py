@@ -4,6 +4,7 @@ import math
 from typing import ClassVar, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from flax import linen as nn
 
 from vft.models import ops
@@ -61,7 +62,7 @@ class Unit(nn.Module):
   depthwise: bool = False
   activate: bool = True
   bn: str = "stored"
-  dtype: jax.typing.DTypeLike = "float32"
+  dtype: jnp.dtype = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
@@ -77,7 +78,7 @@ class Inverted(nn.Module):
   """Inverted residual block (arXiv:1801.04381, sec. 3.3): (N, H, W, C) -> (N, H', W', D)."""
   plan: Plan
   bn: str
-  dtype: jax.typing.DTypeLike
+  dtype: jnp.dtype
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:

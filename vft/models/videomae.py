@@ -12,9 +12,9 @@ import numpy as np
 from flax import linen as nn
 from scipy import ndimage
 
-from vft.errors import ConfigError
 from vft.models.heads import Spec
 from vft.models.transformer import Block
+from vft.models.tubelets import TubeletEmbed
 from vft.models.video_model import VideoModel
 
 
@@ -29,6 +29,17 @@ class Size(NamedTuple):
 
 
 BASE = Size(768, 12, 12, 3072)
+
+
+class Embed(TubeletEmbed):
+  """Video (B, T, H, W, C) -> tokens (B, N, D) with their positions, and their grid (T', H', W')."""
+  published: tuple[int, int, int] = BASE.grid
+
+  @nn.compact
+  def __call__(self, video: jax.Array) -> tuple[jax.Array, tuple[int, int, int]]:
+    x = self.project(video)  # (B, T', H', W', D)
+    b, t, h, w, d = x.shape
+    return x.reshape(b, t * h * w, d) + jnp.asarray(positions(self.published, (t, h, w), d), x.dtype), (t, h, w)
 
 
 class VideoMAE(VideoModel):
@@ -66,17 +77,10 @@ class VideoMAE(VideoModel):
   def features(self, video: jax.Array, train: bool = False) -> tuple[jax.Array, tuple[int, int, int]]:
     """Video (B, T, H, W, 3) -> tokens (B, N, D) of the last block, without a norm, and their grid (T', H', W')."""
     size = self.variants[self.variant]
-    window = (self.tubelet, size.patch, size.patch)
-    if any(n < least for n, least in zip(video.shape[1:4], window, strict=True)):
-      raise ConfigError(f"A clip of {video.shape[1:4]} (frames, height, width) has no token of {window}: raise "
-                        "data.num_frames or data.size, or lower model.options.tubelet.")
-    x = nn.Conv(size.width, window, strides=window, padding="VALID", dtype=self.dtype, name="embed")(video)
-    b, t, h, w, d = x.shape
-    x = x.reshape(b, t * h * w, d)  # (B, N, D)
-    x = x + jnp.asarray(positions(size.grid, (t, h, w), d), x.dtype)
+    x, grid = Embed(size.width, (self.tubelet, size.patch, size.patch), self.dtype, size.grid, name="embed")(video)
     for name in self.blocks[1:]:
       x = Block(size.heads, size.mlp, bias=("q", "v", "out"), dtype=self.dtype, name=name)(x)
-    return x, (t, h, w)
+    return x, grid
 
 
 @functools.cache

@@ -1,5 +1,5 @@
 """Attention. VideoMAE-S, 16 x 224 x 224, float32, two busy CPU cores (tests/benchmarks/run.py videomae_cpu): forward
-3.1 and training step 2.3 times as fast as the library; a step of one clip takes 0.9 GB instead of 3.0."""
+2.2 and training step 2.3 times as fast as the library; a step of one clip takes 0.9 GB instead of 3.0."""
 import math
 
 import jax
