@@ -2,8 +2,8 @@
 
 No package brings weights of VGG16. With a file of torchvision (.pth) at hand write --config.init.weights=FILE, with one
 of Keras (.h5) also --config.model.variant=keras; without, the trunk is random, seeded. With that one, on 2 CPU cores
-shared with much other work: 45 min, peak memory 4.9 GiB, test accuracy 0.35 [0.28, 0.44] per video, 0.34 [0.25, 0.43] per
-simulated patient, which is chance.
+shared with much other work: 45 min, peak memory 4.9 GiB, test accuracy 0.35 [0.28, 0.44] per video, 0.34 [0.25, 0.43]
+per simulated patient, which is chance.
 
   python -m vft.main --config=configs/vgg16_frames.py --config.controls='()'
 """
