@@ -7,8 +7,9 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # what one test has compiled serves the others and their subprocesses
   _compiled = tempfile.TemporaryDirectory(prefix="vft-compiled-", ignore_cleanup_errors=True)
-  os.environ.update(JAX_COMPILATION_CACHE_DIR=_compiled.name, JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0",
-                    JAX_COMPILATION_CACHE_MAX_SIZE="1000000000")  # only a bounded cache locks its files
+  os.environ.update(JAX_COMPILATION_CACHE_DIR=_compiled.name, JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0.5",
+                    JAX_COMPILATION_CACHE_MAX_SIZE="1000000000")
+  # Only a bounded cache locks its files. It reads all of them whenever it takes in another, so it should hold few.
 
 import pytest
 from absl import flags
