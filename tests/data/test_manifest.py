@@ -5,6 +5,7 @@ from configs import default
 from tests.clips import frames, write_clip
 from vft.data import manifest
 from vft.errors import DataError
+from vft.tasks import Task
 
 
 def make_folder(tmp_path, patients=6, clips=2, header="path,label,patient"):
@@ -32,13 +33,16 @@ def edit(tmp_path, old, new):
 def test_a_manifest_holds_what_was_found(tmp_path):
   made = manifest.make_manifest(make_folder(tmp_path))
   table = made.table
-  assert tuple(table.columns) == manifest.COLUMNS and table.row.tolist() == list(range(12))
+  assert tuple(table.columns) == (*manifest.COLUMNS[:6], "label", *manifest.COLUMNS[6:])
+  assert table.row.tolist() == list(range(12))
   assert (table.status == "ok").all() and (table.sha256.str.len() == 64).all()
   assert table.duration_s.tolist() == table.end_s.tolist() == pytest.approx([1.0] * 12)
-  assert made.classes == ("normal", "weak") and made.grouped_by == "patient" and made.warnings == ()
+  assert made.tasks == (Task(classes=("normal", "weak")),)
+  assert made.grouped_by == "patient" and made.warnings == ()
   rows = np.concatenate([made.rows(s) for s in ("train", "val", "test")])
   assert sorted(rows) == list(range(12))
-  assert made.labels(np.array([0, 2])).tolist() == [0, 1] and made.groups(np.array([0, 2])).tolist() == ["p0", "p1"]
+  some = np.array([0, 2])
+  assert made.labels(some)["label"].tolist() == [0, 1] and made.groups(some).tolist() == ["p0", "p1"]
 
 
 def test_a_saved_manifest_comes_back_equal(tmp_path):
@@ -46,7 +50,7 @@ def test_a_saved_manifest_comes_back_equal(tmp_path):
   made = manifest.make_manifest(config)
   made.save(tmp_path / "manifest.csv")
   back = manifest.load(tmp_path / "manifest.csv", config)
-  assert back.sha256 == made.sha256 and back.classes == made.classes and back.grouped_by == made.grouped_by == "video"
+  assert back.sha256 == made.sha256 and back.tasks == made.tasks and back.grouped_by == made.grouped_by == "video"
   assert back.table.equals(made.table)
   assert (back.rows("train") == made.rows("train")).all()
 

@@ -7,7 +7,7 @@ import pytest
 
 from configs import default
 from tests.clips import write_clip
-from vft.data import manifest, pipeline
+from vft.data import manifest, pipeline, readers
 from vft.errors import ConfigError, DataError
 
 
@@ -51,7 +51,7 @@ def test_a_training_batch_has_the_shapes_of_the_contract(made):
   assert batch["time_s"].shape == (5, 1, 4) and batch["time_s"].dtype == np.float64
   assert batch["mask"].all() and batch["mask"].dtype == bool
   assert batch["row"].dtype == batch["copy"].dtype == batch["label"]["label"].dtype == np.int32
-  assert (batch["label"]["label"] == made.labels(batch["row"])).all()
+  assert (batch["label"]["label"] == made.labels(batch["row"])["label"]).all()
   assert batch["video"].std() > 10 and batch["time_s"][0, 0] == pytest.approx([0.6, 0.8, 1.0, 1.2])
 
 
@@ -168,3 +168,45 @@ def test_workers_start_without_pandas_sklearn_and_tfds():
   code = f"import sys, vft.data.pipeline, {sources};"
   code += "print([m for m in ('pandas', 'sklearn', 'tensorflow_datasets', 'flax') if m in sys.modules])"
   assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_repeats_put_copies_of_a_clip_side_by_side_and_each_is_drawn_anew(made):
+  config = make_config(enabled=True, repeats=2)
+  batches = take(pipeline.train_batches(made, config, batch=6, start_step=0), 6)  # three passes of 12 clips
+  found = np.concatenate([np.stack([b["row"], b["copy"]], 1) for b in batches])
+  assert (found[::2, 0] == found[1::2, 0]).all() and len(set(found[:12, 0])) == 6
+  assert len({tuple(f) for f in found}) == 36 and set(found[:24, 1]) == {0, 1} and set(found[24:, 1]) == {2, 3}
+  assert sorted(found[:24:2, 0]) == sorted(made.rows("train"))
+  times = np.concatenate([b["time_s"][:, 0, 0] for b in batches])
+  assert (times[::2] != times[1::2]).any()
+
+
+def test_repeats_keep_to_the_number_of_copies(made):
+  config = make_config(enabled=True, repeats=2, copies=4)
+  batches = take(pipeline.train_batches(made, config, batch=12, start_step=0), 8)
+  assert set(np.concatenate([b["copy"] for b in batches])) == {0, 1, 2, 3}
+
+
+def test_three_crops_are_the_start_centre_and_end_of_the_long_side(made, tmp_path):
+  wide = np.zeros((10, 32, 96, 3), np.uint8)
+  wide[..., :32, 0], wide[..., 32:64, 1], wide[..., 64:, 2] = 250, 250, 250
+  for name, video in (("wide", wide), ("tall", wide.swapaxes(1, 2))):
+    write_clip(tmp_path / f"{name}.mp4", video, pix_fmt="yuv444p")
+  for name in ("wide", "tall"):
+    clip = readers.read_clip(str(tmp_path / f"{name}.mp4"), np.array([0.1, 0.5]), resize=16, max_pixels=10**6, crops=3)
+    colours = clip.reshape(3, 2, 16, 16, 3)[:, :, 1:15, 1:15].argmax(-1)
+    assert (colours == np.arange(3)[:, None, None, None]).all()
+  (batch,) = pipeline.eval_batches(made, make_config(), np.array([3, 4]), batch=2, views=2, crops=3)
+  assert batch["video"].shape == (2, 6, 4, 16, 16, 3) and batch["time_s"].shape == (2, 6, 4)
+  times = batch["time_s"]
+  assert (times[:, 0] == times[:, 2]).all() and (times[:, 2] < times[:, 3]).all()
+  (centre,) = pipeline.eval_batches(made, make_config(), np.array([3, 4]), batch=2, views=2)
+  np.testing.assert_array_equal(batch["video"][:, 1::3], centre["video"])
+  assert (batch["video"][:, 0] != batch["video"][:, 1]).any()
+
+
+def test_uniform_sampling_covers_the_whole_video(made):
+  config = make_config()
+  config.data.sampling = "uniform"
+  (batch,) = pipeline.eval_batches(made, config, np.array([0]), batch=1, views=1)
+  assert batch["time_s"][0, 0] == pytest.approx([0.25, 0.75, 1.25, 1.75])

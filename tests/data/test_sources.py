@@ -10,15 +10,15 @@ from vft.data import sources
 from vft.errors import ConfigError, DataError
 
 
-def open_csv(tmp_path, text, classes=None, **data):
+def open_csv(tmp_path, text, columns=("label",), **data):
   (tmp_path / "list.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
-  return open_any(f"csv:{tmp_path}/list.csv", classes, **data)
+  return open_any(f"csv:{tmp_path}/list.csv", columns, **data)
 
 
-def open_any(spec, classes=None, **data):
+def open_any(spec, columns=("label",), **data):
   config = default.get_config()
   config.data.update(data)
-  return sources.open_source(spec, config.data, classes)
+  return sources.open_source(spec, config.data, columns)
 
 
 def stops(tmp_path, text, message, **more):
@@ -29,10 +29,11 @@ def stops(tmp_path, text, message, **more):
 def test_csv_fills_in_what_is_not_there(tmp_path):
   source = open_csv(tmp_path, "path,label\na.mp4,x\nsub/b.mp4,w\n")
   rows = source.rows()
-  assert tuple(rows.columns) == sources.COLUMNS
+  assert tuple(rows.columns) == (*sources.COLUMNS, "label", "where")
+  assert rows["where"].tolist() == [f"{tmp_path}/list.csv, line 2", f"{tmp_path}/list.csv, line 3"]
   assert rows.id.tolist() == rows.video.tolist() == ["a.mp4", "sub/b.mp4"]
   assert (rows.group == "").all() and (rows.split == "").all() and rows.end_s.isna().all()
-  assert source.classes == ("w", "x") and not source.simulated
+  assert source.classes == () and not source.simulated
   assert source.read("sub/b.mp4") == f"{tmp_path}/sub/b.mp4"
 
 
@@ -69,10 +70,10 @@ def test_csv_names_the_line_of_a_mistake(tmp_path, text, message):
   stops(tmp_path, text, message)
 
 
-def test_csv_labels_outside_a_given_list_are_an_error(tmp_path):
-  text = "path,label\na,polyp\nb,polpy\n"
-  stops(tmp_path, text, "line 3: label 'polpy' unknown; did you mean 'polyp'", classes=("polyp", "none"))
-  assert open_csv(tmp_path, text.replace("polpy", "none"), classes=("polyp", "none")).classes == ("polyp", "none")
+def test_csv_with_columns_of_several_tasks_may_leave_cells_empty(tmp_path):
+  rows = open_csv(tmp_path, "path,EF,view\na,55.5,\nb,,A4C\n", columns=("EF", "view")).rows()
+  assert rows.EF.tolist() == ["55.5", ""] and rows["view"].tolist() == ["", "A4C"]
+  stops(tmp_path, "path,view\na,A4C\n", "line 1: no column 'EF'", columns=("EF", "view"))
 
 
 def test_csv_that_is_not_there(tmp_path):
@@ -97,7 +98,7 @@ def test_folders_are_classes_and_hidden_files_are_left_out(tmp_path):
   source = open_any(f"folder:{tmp_path}")
   rows = source.rows()
   assert rows.path.tolist() == ["a/1", "b/2.mp4", "b/deep/3.mp4"] and rows.label.tolist() == ["a", "b", "b"]
-  assert source.classes == ("a", "b") and (rows.split == "").all()
+  assert source.classes == () and (rows.split == "").all()
   assert source.read("a/1") == f"{tmp_path}/a/1"
 
 

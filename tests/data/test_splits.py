@@ -15,7 +15,7 @@ def patients(count=120, clips=3, classes=3, seed=0):
 
 
 def table(rows):
-  return pd.DataFrame(rows, columns=["group", "label", "split"]).assign(path="x.mp4")
+  return pd.DataFrame(rows, columns=["group", "stratum", "split"]).assign(path="x.mp4")
 
 
 def test_a_group_is_never_divided():
@@ -81,7 +81,7 @@ def test_a_class_missing_in_test_is_a_warning():
 def test_official_splits_win_and_a_missing_val_is_cut_out_of_train():
   labels, groups = patients()
   official = np.where(groups < "p090", "train", "test")
-  split = assign_splits(pd.DataFrame(dict(label=labels, group=groups, split=official, path="x")), SHARES, 0)
+  split = assign_splits(pd.DataFrame(dict(stratum=labels, group=groups, split=official, path="x")), SHARES, 0)
   assert ((split == "test") == (official == "test")).all()
   assert np.mean(split == "val") == pytest.approx(0.75 * 0.2, abs=0.02)
 

@@ -1,0 +1,50 @@
+"""dicom:FOLDER, DICOM files by patient: labels by a CSV file beside them (path,label), or else by folders (as folder:).
+
+The CSV file is FOLDER/labels.csv or FOLDER.csv, its paths relative to FOLDER; it may have the columns of csv:, too.
+A patient is named p0007-<salted hash of its number>, counted in the order of rows: whatever sorts patients, such as
+splits, does not depend on the salt. Paths are kept as they are: rename files that carry names.
+"""
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vft.data.sources.csv_list import CsvSource
+from vft.data.sources.folder import FolderSource
+
+if TYPE_CHECKING:
+  import pandas as pd
+
+
+@dataclasses.dataclass(frozen=True)
+class DicomSource:
+  """Paths may not leave `root`, by default the folder."""
+  folder: str
+  root: str
+  follow_links: bool
+  columns: tuple[str, ...] = ("label",)  # of the tasks
+  simulated: bool = False
+  classes: tuple[str, ...] = ()
+
+  def read(self, path: str) -> str:
+    return self._inner().read(path)
+
+  def rows(self) -> pd.DataFrame:
+    """Raises DataError as CsvSource and FolderSource do. A group column of the CSV file is hashed, too."""
+    from vft.data.dicom_identity import patient_of, pseudonym
+    rows = self._inner().rows()
+    rows = rows[[Path(str(p)).name.upper() != "DICOMDIR" for p in rows.path]].reset_index(drop=True)
+    paths = dict.fromkeys(rows.path)
+    by_header = {path: patient_of(self.read(path)) for path in paths}
+    hashes = [pseudonym(group) if group else by_header[path]
+              for path, group in zip(rows.path, rows.group, strict=True)]
+    number = {h: i for i, h in enumerate(dict.fromkeys(h for h in hashes if h))}
+    return rows.assign(group=[f"p{number[h]:06d}-{h}" if h else "" for h in hashes])
+
+  def _inner(self) -> CsvSource | FolderSource:
+    folder = Path(self.folder)
+    for file in (folder / "labels.csv", folder.with_name(f"{folder.name}.csv")):
+      if file.is_file():
+        return CsvSource(str(file), self.root or self.folder, self.follow_links, self.columns)
+    return FolderSource(self.folder, self.root, self.follow_links)
