@@ -15,11 +15,12 @@ from unittest import mock
 import jax
 import numpy as np
 
+from vft import metrics, stats
 from vft.models import make
 from vft.models.ops import conv, depthwise, dot_product, max_pool, pointwise
 
 SHAPE = (8, 16, 112, 112, 3)  # of the video
-SHAPES = {"videomae_cpu": (1, 16, 224, 224, 3)}  # where it is another
+SHAPES = {"videomae_cpu": (1, 16, 224, 224, 3), "bootstrap": ()}  # where it is another; (): no video
 Pair = dict[str, Callable[[], object]]  # what is timed, by name; each is compiled and gives arrays
 
 
@@ -141,8 +142,19 @@ def transformers_forward(video: np.ndarray) -> Callable[[], object]:
   return torch.no_grad()(lambda: model(clips).last_hidden_state.numpy())
 
 
+def bootstrap() -> list[tuple[str, Pair]]:
+  """10,000 resamples of 1,000 videos of 1,000 patients: all figures of one task, three classes or labels."""
+  rng, names, runs = np.random.default_rng(0), ("a", "b", "c"), []
+  for kind in metrics.KINDS:
+    y = rng.integers(2, size=(1000, 3)) if kind == "multi" else rng.integers(3, size=1000).astype(float)
+    out = rng.normal(size=1000) if kind == "regression" else rng.dirichlet(np.ones(3), 1000)
+    runs.append((kind, {"bootstrap": functools.partial(
+        stats.bootstrap, y, out, np.arange(1000), classes=names, n=10_000, kind=kind)}))
+  return runs
+
+
 NAMES = {"i3d_cpu": i3d_cpu, "depthwise": depthwise_cpu, "pointwise": pointwise_cpu, "trunks": trunks,
-         "videomae_cpu": videomae_cpu}
+         "videomae_cpu": videomae_cpu, "bootstrap": bootstrap}
 
 
 def main() -> None:
@@ -150,15 +162,17 @@ def main() -> None:
   parser.add_argument("name", choices=NAMES)
   parser.add_argument("--rounds", type=int, default=9)
   args = parser.parse_args()
-  clips, *shape = SHAPES.get(args.name, SHAPE)
-  print(f"{NAMES[args.name].__doc__}\n{clips} clips of {' x '.join(map(str, shape[:3]))}, float32, "
+  shape = SHAPES.get(args.name, SHAPE)
+  clips, unit = (shape[0], "s a clip") if shape else (1, "s")
+  size = f"{clips} clips of {' x '.join(map(str, shape[1:4]))}, float32, " if shape else ""
+  print(f"{NAMES[args.name].__doc__}\n{size}"
         f"{jax.devices()[0].device_kind} {platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, "
         f"jax {jax.__version__}, {args.rounds} rounds")
   for title, pair in NAMES[args.name]():
     seconds = alternate(pair, args.rounds)
     for name, values in seconds.items():
       values = values / clips
-      print(f"  {title:<14}{name:<18} median {np.median(values):.3f} s a clip, least {values.min():.3f}")
+      print(f"  {title:<14}{name:<18} median {np.median(values):.3f} {unit}, least {values.min():.3f}")
     (first, ours), *others = seconds.items()
     for other, values in others:
       print(f"  {title:<14}{other} / {first}: median of the rounds' ratios {np.median(values / ours):.2f}")
