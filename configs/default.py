@@ -8,14 +8,21 @@ def get_config():
 
   # Data: what to read, how it is split and how a clip is cut out of a video.
   c.data = config_dict.ConfigDict(dict(
-      source="",  # "tfds:echo_phantom", "csv:/data/clips.csv" or "folder:/data/clips"
+      source="",  # "tfds:echo_phantom", "csv:/data/clips.csv", "folder:/data/clips", "dicom:/data/study"
       root="",  # every video must lie below this folder; "" = the folder of the CSV file, or the folder itself
       tfds_dir="",  # where TFDS keeps its data sets; "" = TFDS's own choice (~/tensorflow_datasets)
       classes=(),  # the only labels allowed, in the order of the class numbers; () = those found, sorted
       split=(0.6, 0.15, 0.25),  # shares of train, val, test, by group; an official split of the source wins
       num_frames=16,  # frames per clip
-      fps=12.5,  # frames are taken 1 / fps s apart by their time stamps: a clip lasts num_frames / fps s
-      resize=128,  # short side in pixels after decoding; the centre square is kept
+      sampling="dense",  # dense: by `fps` | duration: by `duration_s` | uniform: one frame of each of num_frames parts
+      fps=12.5,  # dense: frames are taken 1 / fps s apart by their time stamps: a clip lasts num_frames / fps s
+      duration_s=2.0,  # duration: what a clip lasts, whatever num_frames is
+      stride_s=0.0,  # prediction on files: a clip every so many seconds, each with a line; 0 = eval.views, one line
+      frame_rate=0.0,  # Hz of folders of frames, and of DICOM cines whose header has none; 0 = not known
+      window=(),  # (centre, width) of grey values for 16-bit and DICOM grey; () = the header's, else the whole range
+      mask=(),  # boxes (x0, y0, x1, y1), shares of the upright frame's width and height, made black before cropping
+      crop="centre",  # centre: the middle square | sector: the square around the moving ultrasound image, rest black
+      resize=128,  # short side in pixels after decoding; the square of `crop` is kept
       size=112,  # pixels of the square that the model sees, cut out of `resize`
       channels=3,  # 3 = colour (grey is repeated); 1 = the mean of the colours, for a model with one input channel
       single_frame=False,  # one frame (the middle of the clip) repeated num_frames times: a control
@@ -25,17 +32,39 @@ def get_config():
       follow_links=False,  # symbolic links that lead out of `root`
   ))
 
+  # What is predicted: {} = one task "label" of one label per clip; else name -> dict(kind="single" | "multi" |
+  # "ordinal" | "regression", column="" (of the source; "" = the name), classes=() (found), weight=1.0 (of its loss)).
+  c.tasks = config_dict.ConfigDict({})
+
   # Augmentation of training clips on the device: one draw per clip, the same for all its frames.
   c.augment = config_dict.ConfigDict(dict(
       enabled=False,
       copies=0,  # augmented views per training clip; 0 = a new one each epoch (cannot be cached)
-      time_jitter=True,  # a random start of the clip in the video instead of the centre
+      repeats=1,  # copies of a clip in one batch (arXiv:1901.09335); an epoch still counts as many samples as clips
+      time_jitter=True,  # a random start of the clip (uniform: place in each part) instead of the centre
       crop=True,  # a random square of `data.size` out of `data.resize` instead of the centre
+      scale=(),  # shares of the area, such as (0.5, 1.0): the crop is of a random size and scaled; () = it is not
+      aspect=(0.75, 1.33),  # least and largest width / height of a scaled crop
+      rotate=0.0,  # degrees, at most, either way
       flip=0.5,  # probability of left-right mirroring; 0 where side matters
+      flip_pairs=(),  # classes that a mirror swaps: (("left", "right"),)
       brightness=0.2,  # at most this is added or taken away; pixels are 0 to 1
       contrast=0.2,  # factor 1 - this to 1 + this
+      saturation=0.0,  # factor 1 - this to 1 + this
+      hue=0.0,  # at most this share of the colour circle, either way: to 0.5
       blur=0.5,  # probability of a Gaussian blur
       blur_sigma=1.0,  # pixels, at most
+      randaugment=0,  # transforms drawn for each clip (arXiv:1909.13719)
+      magnitude=5.0,  # of all of them, 0 to 10
+      speckle=0.0,  # ultrasound: largest deviation of multiplicative noise
+      gain=0.0,  # ultrasound: factor 1 - this to 1 + this
+      tgc=0.0,  # ultrasound: the same, changing with depth (rows)
+      smoke=0.0,  # surgery: probability of a veil
+      specular=0,  # endoscopy: highlights, at most
+      erase=0.0,  # probability that a box is noise (arXiv:1708.04896)
+      erase_area=(0.02, 0.33),  # its least and largest share of the frame
+      mixup=0.0,  # alpha of Beta(alpha, alpha), such as 0.8 (arXiv:1710.09412); 0 = none
+      cutmix=0.0,  # the same, such as 1.0 (arXiv:1905.04899); with both, each clip gets one of them
   ))
 
   # Model: the trunk, its head and the number type of its arithmetic.
@@ -88,6 +117,16 @@ def get_config():
       log_every=10,  # steps between lines of metrics.jsonl
   ))
 
+  # Loss of tasks with one label (name, class_weights, gamma, tau), with many (class_weights) and of numbers.
+  c.loss = config_dict.ConfigDict(dict(
+      name="cross_entropy",  # cross_entropy | focal | logit_adjusted (arXiv:2007.07314)
+      class_weights="none",  # none | inverse | effective (arXiv:1901.05555), from the counts of the training clips
+      gamma=2.0,  # of focal (arXiv:1708.02002)
+      tau=1.0,  # of logit_adjusted
+      regression="l2",  # l1 | l2 | huber, of targets in standard deviations
+      delta=1.0,  # of huber
+  ))
+
   # Features of a frozen trunk, computed once and kept on disk.
   c.features = config_dict.ConfigDict(dict(
       cache=True,  # used where only head/ trains
@@ -98,6 +137,8 @@ def get_config():
 
   c.eval = config_dict.ConfigDict(dict(
       views=1,  # clips per video, spread over its length; their probabilities are averaged
+      crops=1,  # squares of each of them: 1 = the centre | 3 = start, centre and end of the long side
+      chunk=0,  # views of a batch per forward pass (views x crops are its views); 0 = all; lower it to save memory
       topk=5,  # k of top-k accuracy; only reported where there are more classes than k
       bootstrap=2000,  # resamples of patients for the 95 % intervals
   ))

@@ -7,7 +7,7 @@ from tests import tiny
 from vft import config as configs
 from vft.errors import ConfigError
 
-SHIPPED = sorted(p.stem for p in configs.SHIPPED.glob("*.py") if p.stem not in ("__init__", "default"))
+SHIPPED = sorted(p.stem for p in configs.SHIPPED.glob("*.py") if p.stem not in ("__init__", "default", "presets"))
 LINES = '''from configs import default
 
 

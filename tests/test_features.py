@@ -8,10 +8,11 @@ import pytest
 
 from tests import tiny
 from tests.tiny_net import TinyNet
-from vft import features, forward, optim, sharding, train, trees
+from vft import features, forward, objective, optim, sharding, train, trees
 from vft.data import manifest as manifests
 from vft.data import pipeline
 from vft.errors import ConfigError
+from vft.tasks import Task
 
 MODEL = TinyNet()
 
@@ -33,8 +34,9 @@ def fit(made, batches, steps=4):
   config, _, params, stats, mesh = made
   labels = trees.assign(params, config.rules)
   tx = optim.make_optimizer(config, labels, steps)
+  loss = objective.make_loss(config, (Task(classes=("a", "b", "c")),), {"label": np.arange(3)})
   run = partial(forward.logits, MODEL, pixels=forward.make_pixels(config, MODEL), train=True)
-  step = train.make_train_step(run, tx, frozenset(k for k, g in labels.items() if g == "head"))
+  step = train.make_train_step(run, loss, tx, frozenset(k for k, g in labels.items() if g == "head"))
   state, losses = train.make_state(params, stats, tx, mesh), []
   for _ in range(steps):
     state, sums, _, fine = step(state, sharding.put_batch(next(batches), mesh))
@@ -94,3 +96,43 @@ def test_forecast_over_the_limit_stops_before_the_first_clip(tiny_csv, tmp_path)
   with pytest.raises(ConfigError, match=r"cache_max_gb"):
     compute(make(tiny_csv, tmp_path, features={"cache_max_gb": 1e-9}))
   assert not list((tmp_path / "features").rglob("*.npz"))
+
+
+def test_crops_are_views_and_chunks_change_nothing(tiny_csv, tmp_path):
+  config, *rest = make(tiny_csv, tmp_path, eval={"crops": 3})
+  whole = compute((config, *rest), split="test", views=2, train=False)
+  config = config.copy_and_resolve_references()
+  config.update(eval=dict(chunk=4), features=dict(dir=str(tmp_path / "other")))
+  parts = compute((config, *rest), split="test", views=2, train=False)
+  assert parts.new == whole.new > 0 and next(iter(whole.tokens.values())).shape == (6, 1, 16)
+  for key in whole.tokens:
+    np.testing.assert_allclose(parts.tokens[key], whole.tokens[key], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("train, change", [
+    (False, dict(data=dict(mask=((0.0, 0.0, 1.0, 0.1),)))), (False, dict(data=dict(crop="sector"))),
+    (False, dict(data=dict(window=(1.0, 2.0)))), (False, dict(eval=dict(crops=3))),
+    (False, dict(data=dict(sampling="uniform"))),
+    (False, dict(data=dict(sampling="duration", duration_s=0.5))), (True, dict(augment=dict(rotate=5.0))),
+    (True, dict(augment=dict(scale=(0.5, 1.0)))), (True, dict(augment=dict(time_jitter=False)))], ids=str)
+def test_the_key_of_a_clip_follows_all_that_changes_its_pixels(tiny_csv, tmp_path, train, change):
+  config, manifest, *_ = make(tiny_csv, tmp_path, augment={"enabled": True, "copies": 2})
+  other = config.copy_and_resolve_references()
+  other.update(change)
+  first, again, moved = (features.clip_key(manifest, c, forward.make_pixels(c, MODEL), 0, 0, 1, train)
+                         for c in (config, config, other))
+  assert first == again != moved
+
+
+def test_features_refuse_to_be_mixed(tiny_csv, tmp_path):
+  with pytest.raises(ConfigError, match=r"features\.cache=False"):
+    compute(make(tiny_csv, tmp_path, augment={"enabled": True, "copies": 2, "mixup": 0.8}))
+
+
+def test_repeats_on_features_come_in_the_order_of_the_clips(tiny_csv, tmp_path):
+  config, manifest, *_ = made = make(tiny_csv, tmp_path, augment={"enabled": True, "copies": 2, "repeats": 2})
+  tokens = next(features.train_batches(compute(made), manifest, config, start_step=1))
+  batches = pipeline.train_batches(manifest, config, batch=8, start_step=1)
+  clips = next(batches)
+  batches.close()
+  assert (tokens["row"] == clips["row"]).all() and (tokens["copy"] == clips["copy"]).all()

@@ -8,11 +8,11 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 LEVELS = (
     ("errors",),
-    ("trees", "config"),
+    ("trees", "config", "tasks"),
     ("preprocess", "losses", "metrics", "sharding"),
-    ("stats",),
+    ("stats", "calibration"),
     ("data", "models", "convert"),
-    ("checkpoint", "writer", "optim", "forward", "workdir"),
+    ("checkpoint", "writer", "optim", "forward", "objective", "workdir"),
     ("tables", "weights"),
     ("train", "evaluate", "features"),
     ("saver", "controls"),

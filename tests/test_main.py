@@ -175,11 +175,11 @@ def test_predict_labels_files_and_folders_and_lists_the_broken(vft, tiny_csv, fi
   fails(result, 3, "1 of 4 files could not be read; the others are done.", "more/bad.mp4: ")
   with Path("out.csv").open(newline="") as file:
     rows = list(csv.DictReader(file))
-  assert list(rows[0]) == ["path", "start_s", "end_s", "label", "probability", "p_fast", "p_slow"]
+  assert list(rows[0]) == ["path", "start_s", "end_s", "predicted", "p_fast", "p_slow"]
   assert [r["path"] for r in rows] == [str(one), "more/a.mp4", "more/deep/b.mp4"]
   for row in rows:
     probs = {c: float(row[f"p_{c}"]) for c in tiny.CLASSES}
-    assert row["label"] == max(probs, key=probs.__getitem__) and float(row["probability"]) == max(probs.values())
+    assert row["predicted"] == max(probs, key=probs.__getitem__)
     assert sum(probs.values()) == pytest.approx(1, abs=2e-4)
     assert 0 <= float(row["start_s"]) < float(row["end_s"]) <= 1.25  # of 20 frames at 16 a second
 
@@ -195,7 +195,7 @@ def test_predict_agrees_with_the_predictions_of_the_run(vft, tiny_csv, finished)
   code, out, err = vft("predict", finished, *(tiny_csv.parent / row["path"] for row in want))
   assert (code, err) == (0, "")
   for row, same in zip(csv.DictReader(out.splitlines()), want, strict=True):
-    assert row["label"] == same["predicted"] and float(row["p_slow"]) == pytest.approx(float(same["p_slow"]), abs=1e-3)
+    assert row["predicted"] == same["predicted"] and float(row["p_slow"]) == pytest.approx(float(same["p_slow"]), abs=1e-3)
 
 
 @pytest.mark.parametrize(("args", "code", "word"), [

@@ -14,7 +14,7 @@ from tests import tiny
 from vft import config as configs
 from vft import run
 
-CONFIGS = sorted(p.stem for p in configs.SHIPPED.glob("*.py") if p.stem not in ("__init__", "default"))
+CONFIGS = sorted(p.stem for p in configs.SHIPPED.glob("*.py") if p.stem not in ("__init__", "default", "presets"))
 
 
 def final_arrays(folder):

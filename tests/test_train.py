@@ -9,11 +9,13 @@ from jax.sharding import AxisType
 
 from configs import default
 from tests.tiny_net import TinyNet
-from vft import forward, optim, sharding, train, trees
+from vft import forward, objective, optim, sharding, train, trees
 from vft.errors import RunError
 from vft.models.heads import Spec
+from vft.tasks import Task
 
 T, R, S = 4, 40, 32
+TASK = Task(classes=("a", "b", "c"))
 
 
 def setup(rules=(("head/.*", "head"), (".*", "trunk")), *, dropout=0.0, **step_options):
@@ -27,9 +29,10 @@ def setup(rules=(("head/.*", "head"), (".*", "trunk")), *, dropout=0.0, **step_o
   labels = trees.assign(params, c.rules)
   trained = frozenset(k for k, g in labels.items() if g == "head")
   tx = optim.make_optimizer(c, labels, steps=10)
+  loss = objective.make_loss(c, (TASK,), {"label": np.arange(3)})
   run = partial(forward.logits, model, pixels=forward.make_pixels(c, model), train=True,
                 train_trunk=any(not k.startswith("head/") for k in trained))
-  return params, stats, tx, train.make_train_step(run, tx, trained, **step_options)
+  return params, stats, tx, train.make_train_step(run, loss, tx, trained, **step_options)
 
 
 def batch(size=8, seed=0):

@@ -33,7 +33,7 @@ def make_batches(config: ConfigDict, manifest: manifests.Manifest, begin: startu
   if begin.blocks or not config.features.cache:
     batches = pipeline.train_batches(manifest, config, batch=size, start_step=start_step)
     return Batches(skipped.watch(batches, failed), lambda split: skipped.watch(pipeline.eval_batches(
-        manifest, config, manifest.rows(split), batch=size, views=views), failed), failed)
+        manifest, config, manifest.rows(split), batch=size, views=views, crops=config.eval.crops), failed), failed)
   held_out = np.sort(np.concatenate([manifest.rows("val"), manifest.rows("test")]))
   compute = partial(features.compute, model=begin.model, params=begin.state.params, batch_stats=begin.state.batch_stats,
                     manifest=manifest, config=config, mesh=mesh, tick=Tick(writer, clock, stop))

@@ -19,7 +19,13 @@ CHOICES = {
     "model.pool": ("", "mean", "cls", "cls_mean", "flatten", "windows"),
     "model.temporal": ("mean", "max", "attention", "logits"),
     "init.inflate": ("centre", "average"),
+    "loss.name": ("cross_entropy", "focal", "logit_adjusted"),
+    "loss.class_weights": ("none", "inverse", "effective"),
+    "loss.regression": ("l1", "l2", "huber"),
     "data.channels": (1, 3),
+    "data.crop": ("centre", "sector"),
+    "data.sampling": ("dense", "duration", "uniform"),
+    "eval.crops": (1, 3),
     "model.dtype": ("float32", "bfloat16"),
     "model.bn": ("stored", "batch"),
     "optim.name": ("adamw", "adam", "sgd"),
@@ -27,20 +33,26 @@ CHOICES = {
 SCHEDULES = ("constant", "linear", "cosine")
 CONTROLS = ("majority", "single_frame", "random_trunk")
 POSITIVE = ("data.num_frames", "data.fps", "data.resize", "data.size", "data.max_pixels", "train.batch", "train.accum",
-            "train.epochs", "train.eval_every", "train.log_every", "features.batch", "eval.views", "eval.topk",
-            "eval.bootstrap", "mesh.fsdp", "init.stats_clips", "model.depth")
+            "data.duration_s", "augment.repeats", "train.epochs", "train.eval_every", "train.log_every",
+            "features.batch", "eval.views", "eval.topk", "eval.bootstrap", "mesh.fsdp", "init.stats_clips",
+            "model.depth")
 # Fields that may change between a run and its continuation: they move no figure.
 BETWEEN = {
     "optim.warmup": (0, 1), "optim.clip_norm": (0, math.inf), "optim.group.lr": (0, math.inf),
     "optim.group.wd": (0, math.inf), "model.dropout": (0, 0.999), "train.label_smoothing": (0, 1),
-    "data.workers": (0, 1024), "data.max_bad_fraction": (0, 1), "augment.copies": (0, math.inf), "augment.flip": (0, 1),
-    "augment.blur": (0, 1), "augment.brightness": (0, 1), "augment.contrast": (0, 1), "augment.blur_sigma": (0, 100)}
+    "data.frame_rate": (0, 10_000), "data.workers": (0, 1024), "data.max_bad_fraction": (0, 1),
+    "augment.copies": (0, math.inf), "augment.flip": (0, 1),
+    "augment.blur": (0, 1), "augment.brightness": (0, 1), "augment.contrast": (0, 1), "augment.blur_sigma": (0, 100),
+    "augment.saturation": (0, 1), "augment.hue": (0, 0.5), "augment.rotate": (0, 180), "augment.randaugment": (0, 100),
+    "augment.magnitude": (0, 10), "augment.speckle": (0, 1), "augment.gain": (0, 1), "augment.tgc": (0, 1),
+    "augment.smoke": (0, 1), "augment.specular": (0, 1000), "augment.erase": (0, 1), "augment.mixup": (0, 100),
+    "augment.cutmix": (0, 100), "data.stride_s": (0, math.inf), "eval.chunk": (0, math.inf)}
 # Fields that a head does not look at, and what they then must be.
 IDLE = {"attentive": ("pool", "temporal"), "transformer": ("temporal",), "tcn": ("temporal",),
         "original": ("pool", "temporal")}
 UNUSED = {"pool": "", "temporal": "mean"}
-FREE = ("groups", "model.options")  # their keys are the user's
-HARMLESS = ("data.workers", "data.tfds_dir", "features", "log", "train.log_every")
+FREE = ("groups", "tasks", "model.options")  # their keys are the user's
+HARMLESS = ("data.workers", "data.tfds_dir", "data.stride_s", "eval.chunk", "features", "log", "train.log_every")
 
 
 def _load_module(name: str, path: Path):
@@ -59,7 +71,7 @@ def find(name: str) -> Path:
   for candidate in (path, SHIPPED / path.name, SHIPPED / f"{path.name}.py"):
     if candidate.is_file():
       return candidate.resolve()
-  known = sorted(p.stem for p in SHIPPED.glob("*.py") if p.stem not in ("__init__", "default"))
+  known = sorted(p.stem for p in SHIPPED.glob("*.py") if p.stem not in ("__init__", "default", "presets"))
   raise ConfigError(f"There is no config {name!r}{did_you_mean(path.stem, known)}\n"
                     f"Give the path of a file, or one of the shipped ones: {', '.join(known)}.")
 
@@ -112,9 +124,9 @@ def check(config: ConfigDict) -> None:
       raise ConfigError(f"config.{key} is {flat[key]}; expected {low:g} to {high:g}.")
   for control in config.controls:
     _choice("config.controls", control, CONTROLS)
-  if config.data.source.partition(":")[0] not in ("tfds", "csv", "folder"):
-    raise ConfigError(f"config.data.source is {config.data.source!r}; expected tfds:NAME, csv:FILE or folder:FOLDER, "
-                      "such as --config.data.source=csv:/data/clips.csv.")
+  if config.data.source.partition(":")[0] not in ("tfds", "csv", "folder", "dicom"):
+    raise ConfigError(f"config.data.source is {config.data.source!r}; expected tfds:NAME, csv:FILE, folder:FOLDER or "
+                      "dicom:FOLDER, such as --config.data.source=csv:/data/clips.csv.")
   if config.data.size > config.data.resize:
     raise ConfigError(f"config.data.size is {config.data.size}, larger than config.data.resize, {config.data.resize}, "
                       "out of which it is cut; lower the one or raise the other.")
@@ -124,9 +136,55 @@ def check(config: ConfigDict) -> None:
   if config.train.batch % config.train.accum:
     raise ConfigError(f"config.train.batch, {config.train.batch}, is not a multiple of config.train.accum, "
                       f"{config.train.accum}.")
+  _check_augment(config)
+  _check_reading(config.data)
   _check_model(config.model)
   _check_init(config)
   _check_groups(config)
+  _check_tasks(config)
+
+
+def _check_tasks(config: ConfigDict) -> None:
+  for name, task in config.tasks.items():
+    if not isinstance(task, ConfigDict):
+      raise ConfigError(f"config.tasks.{name} is {task!r}; expected dict(kind=..., column=..., classes=..., "
+                        "weight=...).")
+    for key in task:
+      _choice(f"a key of config.tasks.{name}", key, ("kind", "column", "classes", "weight"))
+    _choice(f"config.tasks.{name}.kind", task.get("kind", "single"), ("single", "multi", "ordinal", "regression"))
+    if task.get("weight", 1.0) <= 0:
+      raise ConfigError(f"config.tasks.{name}.weight is {task.weight}; expected a number above 0.")
+
+
+def _check_augment(config: ConfigDict) -> None:
+  """Fields of config.augment that are more than one number, or must fit others."""
+  a = config.augment
+  for key, value, high in (("scale", a.scale or (1.0, 1.0), 1.0), ("aspect", a.aspect, math.inf),
+                           ("erase_area", a.erase_area, 1.0)):
+    if len(value) != 2 or not 0 < value[0] <= value[1] <= high:
+      raise ConfigError(f"config.augment.{key} is {tuple(value)}; expected two rising numbers above 0"
+                        f"{'' if high == math.inf else ', at most 1'}, such as (0.5, 1.0).")
+  if a.scale and not a.crop:
+    raise ConfigError("config.augment.scale is the size of a random crop, but config.augment.crop is False; set that "
+                      "to True, or the scale to ().")
+  if config.train.batch % a.repeats or (a.copies and a.copies % a.repeats):
+    raise ConfigError(f"config.augment.repeats, {a.repeats}, must divide config.train.batch, {config.train.batch}, and "
+                      f"config.augment.copies, {a.copies}.")
+  if not all(isinstance(p, tuple | list) and len(p) == 2 and all(isinstance(c, str) for c in p) for p in a.flip_pairs):
+    raise ConfigError(f"config.augment.flip_pairs is {a.flip_pairs!r}; expected pairs of class names, such as "
+                      '(("left", "right"),).')
+
+
+def _check_reading(data: ConfigDict) -> None:
+  """Boxes and the window of grey values."""
+  for box in data.mask:
+    four = isinstance(box, tuple | list) and len(box) == 4
+    if not (four and 0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1):
+      raise ConfigError(f"config.data.mask has {box!r}; expected boxes (x0, y0, x1, y1) of shares from 0 to 1 with "
+                        "x0 < x1 and y0 < y1, such as ((0.0, 0.0, 1.0, 0.1),) for the upper tenth of the frame.")
+  if data.window and (len(data.window) != 2 or not data.window[1] > 0):
+    raise ConfigError(f"config.data.window is {tuple(data.window)}; expected (centre, width) with a width above 0, "
+                      "such as (2048, 4096), or () for the header's.")
 
 
 def _check_model(model: ConfigDict) -> None:

@@ -4,6 +4,7 @@ from ml_collections import ConfigDict
 
 from vft.data.manifest import Manifest
 from vft.evaluate import Predictions
+from vft.tasks import Task
 
 
 def make_config(config: ConfigDict, name: str) -> ConfigDict:
@@ -21,7 +22,14 @@ def make_config(config: ConfigDict, name: str) -> ConfigDict:
 
 
 def majority(manifest: Manifest, split: str) -> Predictions:
-  """The class frequencies of the training clips as probabilities of every video."""
-  counts = np.bincount(manifest.labels(manifest.rows("train")), minlength=len(manifest.classes))
-  rows = manifest.rows(split)
-  return Predictions(rows, np.tile(counts / counts.sum(), (len(rows), 1)))
+  """What is most frequent in the training clips, for every video: class frequencies, or the mean of a number."""
+  seen, rows = manifest.labels(manifest.rows("train")), manifest.rows(split)
+  return Predictions(rows, {t.name: np.tile(_usual(t, seen[t.name]), (len(rows), 1)) for t in manifest.tasks})
+
+
+def _usual(task: Task, labels: np.ndarray) -> np.ndarray:
+  if task.kind == "regression":
+    return np.array([task.mean])
+  if task.kind == "multi":
+    return (labels > 0).sum(axis=0) / np.maximum((labels >= 0).sum(axis=0), 1)
+  return np.bincount(labels[labels >= 0], minlength=len(task.classes)) / max((labels >= 0).sum(), 1)

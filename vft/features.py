@@ -16,11 +16,12 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from vft import forward, sharding, trees
-from vft.data import pipeline, sampling
+from vft.data import pipeline, readers, sampling
+from vft.data.augment import mix
 from vft.data.manifest import Manifest
 from vft.errors import ConfigError
 
-VERSION = 1  # raise it when decoding, cropping or pooling changes what is stored
+VERSION = 2  # raise it when decoding, cropping or pooling changes what is stored
 CHUNK = 16  # batches a file
 
 
@@ -36,13 +37,14 @@ class Features:
   failed: set[int] = field(default_factory=set)
   new: int = 0  # how many passed the trunk now; the others came from the disk
 
-  def batch(self, rows: np.ndarray, copies: np.ndarray, labels: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
+  def batch(self, rows: np.ndarray, copies: np.ndarray, labels: dict[str, np.ndarray],
+            mask: np.ndarray) -> dict[str, Any]:
     """A batch of tokens (B, V, N, D); absent clips and padding are zero and masked."""
     keys = list(zip(rows.tolist(), copies.tolist(), strict=True))
     empty = np.zeros_like(next(iter(self.tokens.values())))
     tokens = np.stack([self.tokens.get(k, empty) for k in keys])
     have = np.array([k in self.tokens for k in keys])
-    return {"tokens": tokens, "label": {"label": labels.astype(np.int32)}, "row": rows.astype(np.int32),
+    return {"tokens": tokens, "label": labels, "row": rows.astype(np.int32),
             "copy": copies.astype(np.int32), "mask": mask & have}
 
 
@@ -58,13 +60,15 @@ def trunk_identity(model: Any, config: ConfigDict, params: Mapping[str, Any], ba
 def clip_key(manifest: Manifest, config: ConfigDict, pixels: forward.Pixels, row: int, copy: int, views: int,
              train: bool) -> str:
   """Digest of all that decides a clip's pixels: source bytes, frame times, decoding, cropping, augmentation."""
-  entry, d = manifest.table.iloc[row], config.data
-  times = [sampling.clip_times(entry.duration_s, num_frames=d.num_frames, fps=d.fps, start_s=entry.start_s,
-                               end_s=entry.end_s, view=v, views=views, single_frame=d.single_frame).tolist()
+  entry, d, sampler = manifest.table.iloc[row], config.data, sampling.Sampler.make(config.data)
+  times = [sampler.times(entry.duration_s, start_s=entry.start_s, end_s=entry.end_s, view=v, views=views).tolist()
            for v in range(views)]
-  said = [entry.sha256, times, d.resize, pixels.size, pixels.channels, pixels.mean, pixels.std]
+  reading = {**readers.options(d), "max_pixels": 0}  # a limit changes no pixel
+  said = [entry.sha256, times, d.resize, reading, pixels.size, pixels.channels, pixels.mean, pixels.std]
+  if not train and config.eval.crops > 1:
+    said += [config.eval.crops]
   if train and pixels.augment is not None:  # drawn from (seed, row, copy)
-    said += [pixels.augment, config.augment.time_jitter, pixels.seed, row, copy]
+    said += [pixels.augment, config.augment.time_jitter, d.sampling, pixels.seed, row, copy]
   return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
@@ -130,7 +134,10 @@ def compute(model: Any, params: Mapping[str, Any], batch_stats: Mapping[str, Any
   """
   pixels = forward.make_pixels(config, model)
   augmented = train and pixels.augment is not None
-  copies = config.augment.copies if augmented else 1
+  copies, crops = config.augment.copies if augmented else 1, 1 if train else config.eval.crops
+  if train and mix.make(config.augment):
+    raise ConfigError("config.augment.mixup and cutmix blend the pixels of a batch, anew in every step; features on "
+                      "disk know nothing of that.\nSet both to 0, or type --config.features.cache=False.")
   if not copies:
     raise ConfigError("A new augmented view each epoch (config.augment.copies = 0) cannot be kept on disk.\n"
                       "Give a number, such as --config.augment.copies=4, or train on the clips by "
@@ -144,15 +151,18 @@ def compute(model: Any, params: Mapping[str, Any], batch_stats: Mapping[str, Any
   batch = -(-config.features.batch // jax.device_count()) * jax.device_count()
   if not len(missing):
     return out
-  batches = pipeline.eval_batches(manifest, config, missing, batch=batch, views=views,
+  batches = pipeline.eval_batches(manifest, config, missing, batch=batch, views=views, crops=crops,
                                   copies=copies if augmented else None)
   with contextlib.closing(batches):  # ends the decoding processes
     for number, clips in enumerate(batches):
-      on_device = sharding.put_batch(clips, mesh)
-      if not number:
-        shape = _pass.eval_shape(model, params, batch_stats, on_device, pixels, train).shape
-        check_size(len(missing) * copies, views, shape[2], shape[3], config, folder)
-      tokens = np.asarray(_pass(model, params, batch_stats, on_device, pixels, train))
+      parts = []
+      for views_part in forward.view_chunks(clips, config.eval.chunk):
+        on_device = sharding.put_batch(views_part, mesh)
+        if not number and not parts:
+          shape = _pass.eval_shape(model, params, batch_stats, on_device, pixels, train).shape
+          check_size(len(missing) * copies, views * crops, shape[2], shape[3], config, folder)
+        parts.append(np.asarray(_pass(model, params, batch_stats, on_device, pixels, train)))
+      tokens = np.concatenate(parts, axis=1)
       named = zip(clips["row"].tolist(), clips["copy"].tolist(), clips["mask"], tokens, strict=True)
       for row, copy, good, value in named:
         if good:
@@ -178,12 +188,13 @@ def train_batches(features: Features, manifest: Manifest, config: ConfigDict, *,
                   start_step: int) -> Iterator[dict[str, Any]]:
   """The same clips in the same order as `pipeline.train_batches`, as tokens."""
   rows, size = manifest.rows("train"), config.train.batch
-  order, copies = pipeline.order(len(rows), config.seed), config.augment.copies if config.augment.enabled else 1
+  order = pipeline.order(len(rows), config.seed)
   step = start_step
   while True:
-    g = np.arange(step * size, (step + 1) * size)
-    chosen = rows[np.array([order[int(i)] for i in g])]
-    yield features.batch(chosen, g // len(rows) % copies, manifest.labels(chosen), np.ones(size, bool))
+    samples = [pipeline.train_sample(g, len(rows), config.augment) for g in range(step * size, (step + 1) * size)]
+    chosen = rows[np.array([order[item] for item, _ in samples])]
+    copies = np.array([copy for _, copy in samples]) if config.augment.enabled else np.zeros(size, int)
+    yield features.batch(chosen, copies, manifest.labels(chosen), np.ones(size, bool))
     step += 1
 
 
@@ -192,6 +203,6 @@ def eval_batches(features: Features, manifest: Manifest, rows: np.ndarray, size:
   for start in range(0, len(rows), size):
     chosen = rows[start:start + size]
     pad = size - len(chosen)
-    labels = np.pad(manifest.labels(chosen), (0, pad))
+    labels = {task: np.pad(a, [(0, pad)] + [(0, 0)] * (a.ndim - 1)) for task, a in manifest.labels(chosen).items()}
     yield features.batch(np.pad(chosen, (0, pad), constant_values=-1), np.zeros(size, int), labels,
                          np.arange(size) < len(chosen))

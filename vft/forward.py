@@ -1,5 +1,5 @@
 """From a batch (clips or cached tokens) to logits, on the device: crop or augment, normalise, trunk, head."""
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -8,7 +8,8 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from vft import preprocess, trees
-from vft.data.augment import Augment, augment
+from vft.data import augment
+from vft.data.augment import mix
 
 Flat = Mapping[str, Any]
 
@@ -19,32 +20,43 @@ class Pixels(NamedTuple):
   mean: tuple[float, ...]
   std: tuple[float, ...]
   seed: int
-  augment: Augment | None
+  augment: augment.Augment | None
   channels: int = 3
 
 
 def make_pixels(config: ConfigDict, model: Any) -> Pixels:
   """What `config.data` and `config.augment` ask for, with the input statistics of the model."""
-  a = config.augment
-  how = Augment(a.crop, a.flip, a.brightness, a.contrast, a.blur, a.blur_sigma) if a.enabled else None
   mean, std = tuple(model.mean), tuple(model.std)
   if config.data.channels == 1:
     mean, std = (sum(mean) / 3,), (sum(std) / 3,)
-  return Pixels(config.data.size, mean, std, config.seed, how, config.data.channels)
+  return Pixels(config.data.size, mean, std, config.seed, augment.make(config.augment), config.data.channels)
 
 
 def inputs(batch: Flat, pixels: Pixels, train: bool) -> jax.Array:
-  """Video (B, V, T, R, R, 3) uint8 -> (B V, T, S, S, C) float32; augmented by (row, copy) when `train`."""
+  """Video (B, V, T, R, R, 3) uint8 -> (B V, T, S, S, C) float32; augmented by (row, copy) when `train`.
+
+  With batch["mix"], from `mix.draw`, the clips are mixed as well; whoever drew it mixes the labels.
+  """
   b, v, *frame = batch["video"].shape
   video = preprocess.to_float(batch["video"].reshape(b * v, *frame))
   if train and pixels.augment is not None:
     rows, copies = (jnp.repeat(batch[k], v) for k in ("row", "copy"))
-    video = augment(video, rows, copies, seed=pixels.seed, size=pixels.size, how=pixels.augment)
+    video = augment.augment(video, rows, copies, seed=pixels.seed, size=pixels.size, how=pixels.augment)
   else:
     video = preprocess.centre_crop(video, pixels.size)
+  if "mix" in batch:
+    video = mix.mix_video(batch["mix"], video.reshape(b, v, *video.shape[1:])).reshape(video.shape)
   if pixels.channels == 1:
     video = video.mean(axis=-1, keepdims=True)
   return preprocess.normalise(video, pixels.mean, pixels.std)
+
+
+def view_chunks(batch: Flat, chunk: int) -> Iterator[dict[str, Any]]:
+  """The same clips, at most `chunk` of their views at a time, so that any number fits the memory; 0 = all at once."""
+  name = "tokens" if "tokens" in batch else "video"
+  views = batch[name].shape[1]
+  for start in range(0, views, chunk or views):
+    yield {**batch, name: batch[name][:, start:start + (chunk or views)]}
 
 
 def variables(params: Flat, stats: Flat) -> dict[str, Any]:

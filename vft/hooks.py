@@ -1,6 +1,6 @@
 """What happens after a step: write figures, validate and save, stop when asked. Each is called as hook(step, ...)."""
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from vft.saver import Saver
 from vft.train import TrainState
 from vft.writer import Clock, Writer
 
+SMALLER = ("loss", "mae", "rmse", "ece", "brier")  # figures of which less is better
 Stop = Callable[[], None]  # raises when the run has been asked to stop
 
 
@@ -37,7 +38,7 @@ class EvalHook:
   """Validation every `train.eval_every` epochs and at the end, then a checkpoint with its score."""
 
   def __init__(self, writer: Writer, clock: Clock, config: ConfigDict, validate: Callable[[Any], Any], saver: Saver,
-               until: int, steps_per_epoch: int, classes: Sequence[str]):
+               until: int, steps_per_epoch: int, classes: Mapping[str, Sequence[str]]):
     self._writer, self._clock, self._validate, self._saver, self._classes = writer, clock, validate, saver, classes
     self._select, self._until, self._every = config.train.select, until, config.train.eval_every * steps_per_epoch
 
@@ -47,7 +48,9 @@ class EvalHook:
     with self._clock("eval"):
       figures, confusion = self._validate(state)
       self._writer.write(step, "val", figures)
-      self._writer.confusion(step, "val/confusion", confusion, self._classes)
+      for task, matrix in confusion.items():
+        self._writer.confusion(step, "val/confusion" if task == "label" else f"val/confusion/{task}",
+                               np.asarray(matrix), self._classes[task])
     with self._clock("save"):
       self._saver.save(state, score(figures, self._select))
 
@@ -58,7 +61,7 @@ def score(figures: dict[str, float | None], select: str) -> float:
   if value is None:
     raise ConfigError(f"config.train.select is {select!r}, which validation does not give; it gives: "
                        f"{', '.join(k for k, v in figures.items() if v is not None)}.")
-  return -value if select == "loss" else value
+  return -value if select.rsplit("/", 1)[-1] in SMALLER else value
 
 
 class StopHook:

@@ -11,11 +11,12 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from vft import batches, controls, evaluate, forward, predict, sharding, startup, tables, train
+from vft import batches, controls, evaluate, forward, objective, predict, sharding, startup, tables, train
 from vft import config as configs
 from vft import workdir as workdirs
 from vft.data import manifest as manifests
 from vft.data import skipped
+from vft.data.augment import mix
 from vft.hooks import EvalHook, LogHook, Stop, StopHook
 from vft.writer import Clock, Writer
 
@@ -93,7 +94,7 @@ def fine_tune(config: ConfigDict, manifest: manifests.Manifest, folder: Path, cl
 
   # First values, what trains, and the newest valid checkpoint: fixed before the first step.
   with clock("start"):
-    begin = startup.prepare(config, manifest.classes, manifest.sha256, folder, mesh, until,
+    begin = startup.prepare(config, manifest.tasks, manifest.sha256, folder, mesh, until,
                             partial(batches.startup_clips, config, manifest))
     model, pixels, state, saver = begin.model, begin.pixels, begin.state, begin.saver
     (folder / "params.txt").write_text(tables.print_groups(begin.table, file=sys.stderr))
@@ -107,12 +108,17 @@ def fine_tune(config: ConfigDict, manifest: manifests.Manifest, folder: Path, cl
 
     # Steps. Hooks run in this order: a state is evaluated before it is saved, and saved before the run may stop.
     run_model = partial(forward.logits, model, pixels=pixels, train=True, train_trunk=bool(begin.blocks))
-    step = train.make_train_step(run_model, begin.tx, begin.trained, accum=config.train.accum,
-                                 smoothing=config.train.label_smoothing, seed=config.seed)
+    loss = objective.make_loss(config, manifest.tasks, manifest.labels(manifest.rows("train")))
+    lone = len(manifest.tasks) == 1 and manifest.tasks[0].kind == "single"
+    step = train.make_train_step(run_model, loss, begin.tx, begin.trained, accum=config.train.accum, seed=config.seed,
+                                 accuracy_of=manifest.tasks[0].name if lone else "",
+                                 mirror=objective.make_mirror(config, manifest.tasks),
+                                 mixing=mix.make(config.augment), size=config.data.size)
     validate = evaluate.make_evaluator(model, pixels, lambda: clips.held_out("val"), manifest, config, mesh)
     left_out = skipped.Skipped(manifest, clips.failed, folder / "skipped.csv", config)
     hooks = (LogHook(writer, clock, config),
-             EvalHook(writer, clock, config, validate, saver, until, steps_per_epoch, manifest.classes),
+             EvalHook(writer, clock, config, validate, saver, until, steps_per_epoch,
+                      {t.name: t.classes for t in manifest.tasks}),
              lambda step, *_: left_out.update(), StopHook(stop, saver))
     left_out.update()
     with contextlib.closing(clips.train):  # ends the decoding processes
@@ -122,7 +128,8 @@ def fine_tune(config: ConfigDict, manifest: manifests.Manifest, folder: Path, cl
     # The best checkpoint by validation is looked at once more, and at the test split for the first time.
     with clock("eval"):
       best = saver.restore(state, saver.store.best())
-      val, test = (evaluate.predict(model, best.params, best.batch_stats, pixels, clips.held_out(split), mesh)
+      val, test = (evaluate.predict(model, best.params, best.batch_stats, pixels, manifest.tasks, clips.held_out(split),
+                                    mesh, config.eval.chunk)
                    for split in ("val", "test"))
     left_out.update()
   saver.store.close()

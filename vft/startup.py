@@ -15,6 +15,7 @@ from vft import convert, forward, models, optim, sharding, train, trees
 from vft.convert import registry
 from vft.errors import ConfigError
 from vft.saver import Saver
+from vft.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -29,17 +30,20 @@ class Start:
   summary: str  # the report in a few lines
 
 
-def make_model(config: ConfigDict, classes: tuple[str, ...]) -> Any:
+def make_model(config: ConfigDict, tasks: tuple[Task, ...]) -> Any:
   """The linen module that the config asks for. Raises ConfigError when num_classes differs from the data's."""
   m = config.model
-  if m.num_classes not in (0, len(classes)):
+  first = next(iter(tasks))
+  classes = first.classes
+  if m.num_classes and (len(tasks) > 1 or m.num_classes != first.outputs):
     raise ConfigError(f"config.model.num_classes is {m.num_classes}, but the data has {len(classes)} classes: "
                       f"{', '.join(classes[:20])}.\nSet it to {len(classes)}, or to 0 to count them.")
-  stated = registry.statistics(config.init.weights) if config.init.weights else ((), ())
+  asked = config.init.weights and not (m.mean and m.std)
+  stated = registry.statistics(config.init.weights) if asked else ((), ())
   mean, std = m.mean or stated[0], m.std or stated[1]  # () = the family's
-  return models.make(m.name, variant=m.variant, num_classes=len(classes), head=m.head, pool=m.pool, temporal=m.temporal,
-                     hidden=m.hidden, dropout=m.dropout, depth=m.depth, mean=mean, std=std, dtype=m.dtype, bn=m.bn,
-                     **m.options.to_dict())
+  return models.make(m.name, variant=m.variant, tasks={t.name: t.outputs for t in tasks}, head=m.head, pool=m.pool,
+                     temporal=m.temporal, hidden=m.hidden, dropout=m.dropout, depth=m.depth, mean=mean, std=std,
+                     dtype=m.dtype, bn=m.bn, **m.options.to_dict())
 
 
 def first_values(model: nn.Module, seed: int, shape: tuple[int, ...], keep: tuple[str, ...]) -> dict[str, Any]:
@@ -56,23 +60,23 @@ def first_values(model: nn.Module, seed: int, shape: tuple[int, ...], keep: tupl
           for kind, flat in values.items()}
 
 
-def start(config: ConfigDict, classes: tuple[str, ...],
+def start(config: ConfigDict, tasks: tuple[Task, ...],
           clips: Callable[[], Iterable[Mapping[str, Any]]]) -> Start:
   """Builds the model and its first values.
 
   Args:
     config: the fields model, init, data and seed.
-    classes: names of the classes, in order.
+    tasks: what is predicted.
     clips: makes an iterator of training batches; only used to estimate BatchNorm statistics of a random trunk.
   """
-  model = make_model(config, classes)
+  model = make_model(config, tasks)
   shape = (1, config.data.num_frames, config.data.size, config.data.size, config.data.channels)
   keep = tuple(config.init.keep_init) if config.init.weights else (".*",)
   variables = first_values(model, config.seed, shape, keep)
   if config.init.weights:
     variables, report = convert.load(variables, config.init.weights, model=model, keep_init=keep,
                                      layout=config.init.layout, inflate=config.init.inflate,
-                                     classes=classes if config.init.map_labels else ())
+                                     classes=next(iter(tasks)).classes if config.init.map_labels else ())
     loaded = frozenset(name for name, _ in [*report.loaded, *report.resized])
     base, saved, said = {"name": config.init.weights, "sha256": report.sha256}, report.to_json(), str(report)
   else:
@@ -117,13 +121,13 @@ class Prepared:
   summary: str
 
 
-def prepare(config: ConfigDict, classes: tuple[str, ...], manifest_sha256: str, folder: Path, mesh: jax.sharding.Mesh,
-            steps: int, clips: Callable[[], Iterable[Mapping[str, Any]]]) -> Prepared:
+def prepare(config: ConfigDict, tasks: tuple[Task, ...], manifest_sha256: str, folder: Path,
+            mesh: jax.sharding.Mesh, steps: int, clips: Callable[[], Iterable[Mapping[str, Any]]]) -> Prepared:
   """First values, then what trains, then the newest valid checkpoint of the folder over them; opens no data.
 
   Raises ConfigError where the rules do not fit or nothing trains, WeightsError where base or checkpoint do not fit.
   """
-  begin = start(config, classes, clips)
+  begin = start(config, tasks, clips)
   labels, groups = trees.assign(begin.params, config.rules), optim.make_groups(config)
   trained = frozenset(name for name, group in labels.items() if groups[group]["train"])
   if not trained:
@@ -134,7 +138,7 @@ def prepare(config: ConfigDict, classes: tuple[str, ...], manifest_sha256: str, 
   tx = optim.make_optimizer(config, labels, steps)
   state = train.make_state(begin.params, begin.batch_stats, tx, mesh)
   saver = Saver(folder / "checkpoints", trained | moved | ({*begin.params, *begin.batch_stats} - begin.loaded),
-                {"base": begin.base, "manifest": manifest_sha256, "classes": list(classes)})
+                {"base": begin.base, "manifest": manifest_sha256, "classes": {t.name: list(t.classes) for t in tasks}})
   state = jax.device_put(saver.restore(state, saver.store.newest()), sharding.replicated(mesh))
   return Prepared(model, forward.make_pixels(config, model), tx, state, saver, trained, blocks,
                   optim.table(config, labels, state.params, state.opt_state), begin.report, begin.summary)

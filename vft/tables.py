@@ -12,7 +12,12 @@ from rich.text import Text
 
 from vft.writer import duration
 
-HEADLINE = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1", "auroc": "AUROC"}
+HEADLINE = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1", "auroc": "AUROC",
+            "map": "mean average precision", "quadratic_kappa": "quadratic kappa", "mae": "mean absolute error",
+            "rmse": "root mean square error", "r2": "R2"}
+BY_KIND = {"single": ("accuracy", "balanced_accuracy", "auroc", "macro_f1"), "multi": ("map", "auroc", "macro_f1"),
+           "ordinal": ("accuracy", "quadratic_kappa", "mae"), "regression": ("mae", "rmse", "r2")}
+SMALLER = ("mae", "rmse")  # less is better
 LEVELS = ("video", "patient")
 MANY = 20  # classes
 
@@ -28,13 +33,14 @@ def print_results(result: Mapping[str, Any], file: TextIO | None = None):
     console.print(Text("SIMULATED data: these figures say nothing about real videos.", style="bold yellow"))
   if levels:
     console.print(_heading(data, test, levels))
-    console.print(_figures_table(test, levels, digits))
+    console.print(_figures_table(test, levels, digits, _headline(data)))
   else:
     console.print("No test figures in this result.")
   if controls and levels:
     console.print(Text("Controls: their figure, and by how much the model is better", style="bold"))
-    console.print(_controls_table(controls, levels, digits))
-    _print_verdict(console, controls, levels[-1])
+    names = _headline(data, 3)
+    console.print(_controls_table(controls, levels, digits, names))
+    _print_verdict(console, controls, levels[-1], names)
   console.print(_cost(result.get("cost", {})))
 
 
@@ -74,12 +80,20 @@ def _heading(data: Mapping[str, Any], test: Mapping[str, Any], levels: Sequence[
   return text
 
 
-def _figures_table(test: Mapping[str, Any], levels: Sequence[str], digits: int) -> Table:
+def _headline(data: Mapping[str, Any], most: int = 9) -> dict[str, str]:
+  """{metric: words} of the first figures of each task."""
+  tasks = data.get("tasks") or [{"name": "label", "kind": "single"}]
+  several = len(tasks) > 1
+  return {f"{t['name']}/{key}" if several else key: f"{t['name']}: {HEADLINE[key]}" if several else HEADLINE[key]
+          for t in tasks for key in BY_KIND[t["kind"]][:most]}
+
+
+def _figures_table(test: Mapping[str, Any], levels: Sequence[str], digits: int, names: Mapping[str, str]) -> Table:
   table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
   table.add_column("figure", overflow="fold")
   for level in levels:
     table.add_column(f"per {level}", no_wrap=True)
-  names = HEADLINE | {k: k for k in test[levels[0]] if k.startswith("top")}
+  names = {**names, **{k: k for k in test[levels[0]] if k.startswith("top")}}
   recalls = {k: f"  {k.removeprefix('recall/')}" for k in test[levels[0]] if k.startswith("recall/")}
   for key, name in names.items():
     if any(key in test[level] for level in levels):
@@ -96,29 +110,35 @@ def _figures_table(test: Mapping[str, Any], levels: Sequence[str], digits: int) 
   return table
 
 
-def _controls_table(controls: Mapping[str, Any], levels: Sequence[str], digits: int) -> Table:
+def _controls_table(controls: Mapping[str, Any], levels: Sequence[str], digits: int, names: Mapping[str, str]) -> Table:
   table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
   table.add_column("control", overflow="fold")
   for level in levels:
     table.add_column(f"per {level}\n{'value':{digits + 4}}difference", no_wrap=True)
   for control, entry in controls.items():
     table.add_row(Text(control.replace("_", " "), style="bold"))
-    for key in ("accuracy", "balanced_accuracy", "auroc"):
+    for key, name in names.items():
       cells = []
       for level in levels:
         figure, gain = (part.get(key) or {} for part in (entry.get(level) or {}, _difference(entry, level)))
         cells.append(f"{_number(figure.get('value'), digits)}  {_interval(gain, digits, sign='+')}")
-      table.add_row(f"  {HEADLINE[key]}", *cells)
+      table.add_row(f"  {name}", *cells)
   return table
 
 
-def _print_verdict(console: Console, controls: Mapping[str, Any], level: str):
+def _print_verdict(console: Console, controls: Mapping[str, Any], level: str, names: Mapping[str, str]):
   """Names the controls that the model is not shown to beat: an interval of the difference that reaches down to 0."""
   for control, entry in controls.items():
-    weak = [HEADLINE[k] for k in ("accuracy", "balanced_accuracy", "auroc")
-            if ((_difference(entry, level).get(k) or {}).get("low") or 0) <= 0 and _difference(entry, level).get(k)]
+    weak = [name for key, name in names.items() if _is_weak(key, _difference(entry, level).get(key))]
     if weak:
       console.print(Text(f"Not shown to beat {control.replace('_', ' ')} per {level} in {', '.join(weak)}.", "yellow"))
+
+
+def _is_weak(key: str, gain: Mapping[str, Any] | None) -> bool:
+  """Whether the interval of a difference reaches the side on which the control is as good."""
+  if not gain:
+    return False
+  return (gain.get("high") or 0) >= 0 if key.rsplit("/", 1)[-1] in SMALLER else (gain.get("low") or 0) <= 0
 
 
 def _difference(entry: Mapping[str, Any], level: str) -> Mapping[str, Any]:

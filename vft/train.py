@@ -10,10 +10,12 @@ import numpy as np
 import optax
 
 from vft import metrics, sharding, trees
+from vft.data.augment import draws, mix
 from vft.errors import RunError
-from vft.losses import cross_entropy
+from vft.objective import Loss
 
 Flat = dict[str, Any]
+Mirror = Callable[[Mapping[str, Any]], dict[str, jax.Array]]
 
 
 @flax.struct.dataclass
@@ -37,26 +39,42 @@ def _parts(batch: Flat, accum: int) -> Flat:
   return jax.tree.map(lambda x: x.reshape(x.shape[0] // accum, accum, *x.shape[1:]).swapaxes(0, 1), batch)
 
 
-def make_train_step(forward: Callable[..., Any], tx: optax.GradientTransformation, trained: frozenset[str], *,
-                    accum: int = 1, smoothing: float = 0.0, seed: int = 0) -> Callable[..., Any]:
+def _same_labels(batch: Mapping[str, Any]) -> dict[str, jax.Array]:
+  return batch["label"]
+
+
+def make_train_step(forward: Callable[..., Any], loss: Loss, tx: optax.GradientTransformation, trained: frozenset[str],
+                    *, accum: int = 1, seed: int = 0, accuracy_of: str = "", mirror: Mirror = _same_labels,
+                    mixing: mix.Mix | None = None, size: int = 0) -> Callable[..., Any]:
   """Returns jitted `step(state, batch) -> (state, StepMetrics, losses (B,), fine)`; the state is donated.
 
   Args:
     forward: (params, batch_stats, batch, rng) -> ({task: logits (B, V, K)}, batch_stats).
+    loss: from `objective.make_loss`.
     tx: from `optim.make_optimizer`.
     trained: names that train. Only they are differentiated: a frozen trunk gets no backward pass, and its zero
       gradients do not enter the clipping norm.
     accum: parts of a batch, one after another. The gradient is that of the mean over all clips of the batch.
-    smoothing: of the labels.
-    seed: of dropout; the key of a step depends on (seed, step) alone.
+    accuracy_of: a task of one label, whose accuracy the metrics hold; "" = the loss alone.
+    mirror: from `objective.make_mirror`: a batch -> its labels, for clips that augmentation turned left to right.
+    mixing: mixup and cutmix of the clips of a part, of frames of `size` pixels.
+    seed: of dropout and mixing; the key of a step depends on (seed, step) alone.
 
   A loss or gradient that is not finite leaves parameters and optimiser as they were.
   """
   def loss_of(params, frozen, stats, part, rng):
+    labels, share = mirror(part), 1.0
+    if mixing:
+      drawn = mix.draw(jax.random.fold_in(rng, draws.MIX), part["mask"], size, mixing)
+      part, share = {**part, "mix": drawn}, drawn.share
     logits, stats = forward({**frozen, **params}, stats, part, rng=rng)
-    scores = logits["label"].mean(axis=1)  # (B, K)
-    losses = jnp.where(part["mask"], cross_entropy(scores, part["label"]["label"], smoothing), 0.0)
-    return losses.sum(), (stats, losses, metrics.step(losses, scores, part["label"]["label"], part["mask"]))
+    scores = {task: x.mean(axis=1) for task, x in logits.items()}  # (B, K)
+    losses = loss(scores, labels)
+    if mixing:
+      losses = share * losses + (1 - share) * loss(scores, jax.tree.map(mix.partner, labels))
+    losses = jnp.where(part["mask"], losses, 0.0)
+    return losses.sum(), (stats, losses, metrics.step(losses, scores.get(accuracy_of), labels.get(accuracy_of),
+                                                part["mask"]))
 
   @partial(jax.jit, donate_argnums=0)
   def step(state: TrainState, batch: Flat):

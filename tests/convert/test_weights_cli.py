@@ -11,6 +11,9 @@ from tests.convert.test_convert import MODEL, SHAPES, foreign
 from vft import cli, convert, startup, trees
 from vft import config as configs
 from vft.convert import entries, formats, registry
+from vft.tasks import Task
+
+TASKS = (Task(classes=("a", "b")),)
 
 
 @pytest.fixture
@@ -145,10 +148,10 @@ def test_the_input_statistics_of_a_model_are_those_of_its_weights_unless_the_con
   (tmp_path / "mine" / "w").write_bytes(b"weights")
   config = configs.load("default")
   config.model.update(name="i3d", variant="tiny")
-  assert startup.make_model(config, ("a", "b")).mean == (0.5,) * 3
+  assert startup.make_model(config, TASKS).mean == (0.5,) * 3
   config.init.weights = "mine"
-  model = startup.make_model(config, ("a", "b"))
+  model = startup.make_model(config, TASKS)
   assert (model.mean, model.std) == ((0.1,) * 3, (0.2,) * 3)
   config.model.mean = (0.3, 0.3, 0.3)
-  model = startup.make_model(config, ("a", "b"))
+  model = startup.make_model(config, TASKS)
   assert (model.mean, model.std) == ((0.3,) * 3, (0.2,) * 3)

@@ -38,11 +38,19 @@ def order(n: int, seed: int) -> grain.MapDataset[int]:
   return grain.MapDataset.range(n).seed(seed).shuffle().repeat()
 
 
+def train_sample(g: int, n: int, augment: ConfigDict) -> tuple[int, int]:
+  """Sample g = step * batch + j of n clips -> (item of `order`, copy): each clip `repeats` times in a row."""
+  repeats = augment.repeats if augment.enabled else 1
+  item, repeat = divmod(g, repeats)
+  copy = item // n * repeats + repeat
+  return item, copy % augment.copies if augment.copies else copy
+
+
 def train_batches(manifest: Manifest, config: ConfigDict, *, batch: int, start_step: int,
                   process: tuple[int, int] = (0, 1)) -> Batches:
   """Endless full training batches from `start_step` on; process p of P gets places p::P of each global batch.
 
-  {"video": (B, 1, T, R, R, 3) uint8, "time_s": (B, 1, T), "label": {"label": (B,) int32}, "row": (B,) int32,
+  {"video": (B, 1, T, R, R, 3) uint8, "time_s": (B, 1, T), "label": {task: (B, ...)}, "row": (B,) int32,
   "copy": (B,) int32, "mask": (B,) bool} with B = batch / P and R = data.resize. A clip that cannot be decoded is zeros
   with mask False. Raises DataError if there are fewer clips than `batch`.
   """
@@ -50,20 +58,22 @@ def train_batches(manifest: Manifest, config: ConfigDict, *, batch: int, start_s
   if len(rows) < batch:
     raise DataError(f"{len(rows)} training clips are fewer than a batch of {batch}; expected at least {batch}: add "
                     f"videos, or type --config.train.batch={max(1, len(rows))}.")
-  copies = config.augment.copies
 
-  def sample(g: int, place: int) -> tuple[int, int, bool]:
-    epoch = g // len(rows)
-    return int(rows[place]), epoch % copies if copies else epoch, True
+  def sample(g: int) -> tuple[int, int, bool]:
+    item, copy = train_sample(g, len(rows), config.augment)
+    return int(rows[places[item]]), copy, True
 
+  places = order(len(rows), config.seed)
   first, step = process
-  samples = order(len(rows), config.seed).map_with_index(sample)[start_step * batch + first::step]
+  samples = grain.MapDataset.range(NEVER).map(sample)[start_step * batch + first::step]
   return _iterate(samples, ClipReader.make(manifest, config, 1), batch, config.data.workers, process)
 
 
-def eval_batches(manifest: Manifest, config: ConfigDict, rows: np.ndarray, *, batch: int, views: int,
+def eval_batches(manifest: Manifest, config: ConfigDict, rows: np.ndarray, *, batch: int, views: int, crops: int = 1,
                  copies: int | None = None, process: tuple[int, int] = (0, 1)) -> Batches:
-  """Batches as in `train_batches` over `rows` in their order, each with V = `views` clips spread over its span.
+  """Batches as in `train_batches` over `rows` in their order, each with `views` clips spread over its span.
+
+  With three `crops` each of them comes three times, as in `readers.read_clip`: V = views x crops.
 
   The last batch is filled with row -1, mask False and zeros. With `copies` each row comes that often, one after the
   other, as copy 0, 1, ... with the start times of training: what a cache of augmented features needs.
@@ -79,7 +89,7 @@ def eval_batches(manifest: Manifest, config: ConfigDict, rows: np.ndarray, *, ba
 
   first, step = process
   samples = grain.MapDataset.range(total).map(sample)[first::step]
-  return _iterate(samples, ClipReader.make(manifest, config, views), batch, config.data.workers, process)
+  return _iterate(samples, ClipReader.make(manifest, config, views, crops), batch, config.data.workers, process)
 
 
 def _iterate(samples: grain.MapDataset, read: ClipReader, batch: int, workers: int,
@@ -108,43 +118,45 @@ class ClipReader:
   start_s: np.ndarray
   end_s: np.ndarray
   duration_s: np.ndarray
-  label: np.ndarray  # (rows,) int32
+  label: dict[str, np.ndarray]  # {task: (rows, ...)}
   views: int
-  num_frames: int
-  fps: float
+  crops: int
+  sampler: sampling.Sampler
   resize: int
-  max_pixels: int
-  single_frame: bool
+  reading: dict[str, Any]  # readers.options
   jitter: bool
   seed: int
 
   @classmethod
-  def make(cls, manifest: Manifest, config: ConfigDict, views: int) -> ClipReader:
+  def make(cls, manifest: Manifest, config: ConfigDict, views: int, crops: int = 1) -> ClipReader:
     table, data = manifest.table, config.data
     return cls(manifest.source, table.path.tolist(), table.start_s.to_numpy(), table.end_s.to_numpy(),
-               table.duration_s.to_numpy(), manifest.labels(np.arange(len(table))), views, data.num_frames, data.fps,
-               data.resize, data.max_pixels, data.single_frame,
+               table.duration_s.to_numpy(), manifest.labels(np.arange(len(table))), views, crops,
+               sampling.Sampler.make(data), data.resize, readers.options(data),
                bool(config.augment.enabled and config.augment.time_jitter), config.seed)
 
   def __call__(self, sample: tuple[int, int, bool]) -> Batch:
     row, copy, training = sample
-    video = np.zeros((self.views, self.num_frames, self.resize, self.resize, 3), np.uint8)
-    times, good = np.zeros((self.views, self.num_frames)), row >= 0
+    num_frames, crops = self.sampler.num_frames, self.crops
+    video = np.zeros((self.views, crops, num_frames, self.resize, self.resize, 3), np.uint8)
+    times, good = np.zeros((self.views, num_frames)), row >= 0
     if good:
       try:
         content = self.source.read(self.path[row])
         for view in range(self.views):
           times[view] = self.times(row, copy, training, view)
-          video[view] = readers.read_clip(content, times[view], resize=self.resize, max_pixels=self.max_pixels)
+          video[view] = readers.read_clip(content, times[view], resize=self.resize, crops=crops,
+                                          **self.reading).reshape(video.shape[1:])
       except DataError:
         video[:], good = 0, False  # the caller lists rows that come back without their mask
-    return {"video": video, "time_s": times, "label": {"label": np.int32(self.label[row] if row >= 0 else 0)},
+    video, times = video.reshape(-1, *video.shape[2:]), np.repeat(times, crops, axis=0)
+    return {"video": video, "time_s": times, "label": {task: a[row] if row >= 0 else np.zeros_like(a[0])
+                                                        for task, a in self.label.items()},
             "row": np.int32(row), "copy": np.int32(copy), "mask": np.bool_(good)}
 
   def times(self, row: int, copy: int, training: bool, view: int) -> np.ndarray:
     """(T,) seconds; in training at a random start that depends on (seed, row, copy) alone."""
     jittered = training and self.jitter
-    return sampling.clip_times(
-        self.duration_s[row], num_frames=self.num_frames, fps=self.fps, start_s=self.start_s[row],
-        end_s=self.end_s[row], view=view, views=self.views, single_frame=self.single_frame,
+    return self.sampler.times(
+        self.duration_s[row], start_s=self.start_s[row], end_s=self.end_s[row], view=view, views=self.views,
         rng=np.random.default_rng((self.seed, row, copy)) if jittered else None)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
+from vft import tasks
 from vft.data import readers
 from vft.data.manifest import Manifest
 from vft.errors import DataError
@@ -58,7 +59,7 @@ def reason(manifest: Manifest, row: int, config: ConfigDict) -> str:
   times = np.arange(entry.start_s, entry.end_s, 1 / config.data.fps)
   try:
     readers.read_clip(manifest.source.read(entry.path), times, resize=config.data.resize,
-                      max_pixels=config.data.max_pixels)
+                      **readers.options(config.data))
   except DataError as e:
     return " ".join(str(e).split())
   return "could be decoded at the second try"
@@ -68,6 +69,6 @@ def summary(manifest: Manifest, config: ConfigDict, skipped: int) -> dict[str, A
   """The data part of result.json."""
   splits = ("train", "val", "test")
   return {"source": config.data.source, "simulated": manifest.source.simulated, "grouped_by": manifest.grouped_by,
-          "sha256": manifest.sha256, "classes": list(manifest.classes), "skipped": skipped,
+          "sha256": manifest.sha256, "tasks": tasks.to_json(manifest.tasks), "skipped": skipped,
           "clips": {s: len(manifest.rows(s)) for s in splits},
           "groups": {s: len(set(manifest.groups(manifest.rows(s)))) for s in splits}}

@@ -43,7 +43,7 @@ def make_splits(labels: Sequence[str] | np.ndarray, groups: Sequence[str] | np.n
 
 
 def check_splits(table: pd.DataFrame) -> list[str]:
-  """Warnings about thin classes. `table` has columns label, group, split, one row per usable clip.
+  """Warnings about thin classes. `table` has columns stratum, group, split, one row per usable clip.
 
   Raises DataError if a group is in two splits, a split is empty or a class has no clip in train.
   """
@@ -62,7 +62,7 @@ def check_splits(table: pd.DataFrame) -> list[str]:
     raise DataError(f"No clips in {' and '.join(empty)}: {sizes}, {len(table)} clips of {table.group.nunique()} groups "
                     "in all.\nExpected clips in train, val and test: add videos of more patients, or change "
                     "--config.data.split.")
-  counts = pd.crosstab(table.label, table.split)
+  counts = pd.crosstab(table.stratum, table.split)
   untaught = [str(c) for c in counts.index[counts["train"] == 0]]
   if untaught:
     raise DataError(f"No clip in train for the classes {untaught}; all their clips are in val or test.\n"
@@ -79,7 +79,7 @@ def assign_splits(table: pd.DataFrame, fractions: Sequence[float], seed: int) ->
   """
   official = table.split.to_numpy(str)
   if (official == "").all():
-    return make_splits(table.label.to_numpy(str), table.group.to_numpy(str), fractions, seed)
+    return make_splits(table.stratum.to_numpy(str), table.group.to_numpy(str), fractions, seed)
   if (official == "").any():
     raise DataError(f"{(official == '').sum()} of {len(official)} rows have no split, the first of them "
                     f"{table.path[official == ''].iloc[0]!r}; expected train, val or test in all of them, or in none.")
@@ -87,6 +87,6 @@ def assign_splits(table: pd.DataFrame, fractions: Sequence[float], seed: int) ->
     return official
   train, val, _ = fractions
   rest = table[official == "train"]
-  official[official == "train"] = make_splits(rest.label.to_numpy(str), rest.group.to_numpy(str),
+  official[official == "train"] = make_splits(rest.stratum.to_numpy(str), rest.group.to_numpy(str),
                                               (train / (train + val), val / (train + val), 0.0), seed)
   return official

@@ -13,9 +13,11 @@ if TYPE_CHECKING:
   import pandas as pd
   from ml_collections import ConfigDict
 
-COLUMNS = ("id", "video", "path", "label", "group", "split", "start_s", "end_s")
+  from vft.data.readers import Content
+
+COLUMNS = ("id", "video", "path", "group", "split", "start_s", "end_s")  # and one for each task
 SPLIT_NAMES = {"": "", "train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-KINDS = ("csv", "folder", "tfds")
+KINDS = ("csv", "folder", "dicom", "tfds")
 
 
 class Source(Protocol):
@@ -23,7 +25,7 @@ class Source(Protocol):
 
   @property
   def classes(self) -> tuple[str, ...]:
-    """Class names in the order of the class numbers."""
+    """Class names of the task "label" in the order of their numbers, where the layout says them; else ()."""
     ...
 
   @property
@@ -32,26 +34,32 @@ class Source(Protocol):
     ...
 
   def rows(self) -> pd.DataFrame:
-    """COLUMNS, one row per labelled span. group "" = unknown, split "" = not official, end_s nan = end of the video."""
+    """COLUMNS and what can be a task, "label" at least; one row per labelled span. For messages, "where" names a row.
+
+    group "" = unknown, split "" = not official, end_s nan = end of the video; cells of tasks are text, see vft.tasks.
+    """
     ...
 
-  def read(self, path: str) -> str | bytes:
-    """What `readers` take for the `path` of a row: a file name or the bytes of the file."""
+  def read(self, path: str) -> Content:
+    """What `readers` take for the `path` of a row: name of a file or a folder of frames, or the bytes of a file."""
     ...
 
 
-def open_source(spec: str, data_config: ConfigDict, classes: tuple[str, ...] | None = None) -> Source:
-  """The source of `config.data.source`. `classes`: the only labels allowed, in this order; None: those found.
+def open_source(spec: str, data_config: ConfigDict, columns: tuple[str, ...] = ("label",)) -> Source:
+  """The source of `config.data.source`. `columns`: those of the tasks.
 
   Raises ConfigError for an unknown kind and DataError where there is nothing to open.
   """
   kind, _, where = spec.partition(":")
   if kind == "csv" and where:
     from vft.data.sources.csv_list import CsvSource
-    return CsvSource(where, data_config.root, data_config.follow_links, classes)
+    return CsvSource(where, data_config.root, data_config.follow_links, columns)
   if kind == "folder" and where:
     from vft.data.sources.folder import FolderSource
-    return FolderSource(where, data_config.root, data_config.follow_links, classes)
+    return FolderSource(where, data_config.root, data_config.follow_links)
+  if kind == "dicom" and where:
+    from vft.data.sources.dicom import DicomSource
+    return DicomSource(where, data_config.root, data_config.follow_links, columns)
   if kind == "tfds" and where:
     from vft.data.sources.tfds_source import open_tfds
     return open_tfds(where, data_config.tfds_dir)

@@ -23,12 +23,9 @@ class CsvSource:
   file: str
   root: str
   follow_links: bool
-  allowed: tuple[str, ...] | None = None
+  columns: tuple[str, ...] = ("label",)  # of the tasks
   simulated: bool = False
-
-  @property
-  def classes(self) -> tuple[str, ...]:
-    return self.allowed or tuple(sorted(set(self.rows()["label"])))
+  classes: tuple[str, ...] = ()
 
   def read(self, path: str) -> str:
     return inside(self.root or str(Path(self.file).parent), path, self.follow_links)
@@ -38,17 +35,17 @@ class CsvSource:
     import pandas as pd
     table = self._parse()
     group = next((g for g in GROUP_NAMES if g in table), None)
-    rows = pd.DataFrame({"path": table["path"], "label": table["label"], "group": table[group] if group else "",
+    rows = pd.DataFrame({"path": table["path"], **{c: table[c] for c in self.columns},
+                         "group": table[group] if group else "",
                          "split": table["split"].str.lower() if "split" in table else "", "id": "",
-                         "start_s": 0.0, "end_s": math.nan})
+                         "start_s": 0.0, "end_s": math.nan,
+                         "where": [f"{self.file}, line {i + 2}" for i in table.index]})
     self._stop("no path", table, rows.path == "", "the name of a video")
-    self._stop("no label", table, rows.label.str.lower().isin(("", "nan")), "the name of a class")
+    if len(self.columns) == 1:
+      self._stop("no label", table, rows[self.columns[0]].str.lower().isin(("", "nan")), "a label")
     for i in rows.index[~rows.split.isin(tuple(SPLIT_NAMES))][:1]:
       raise DataError(f"{self.file}, line {i + 2}: split {rows.split[i]!r} is unknown"
                       f"{did_you_mean(rows.split[i], SPLIT_NAMES)}\nExpected train, val, test or nothing.")
-    for i in rows.index[~rows.label.isin(self.allowed)][:1] if self.allowed else ():
-      raise DataError(f"{self.file}, line {i + 2}: label {rows.label[i]!r} unknown"
-                      f"{did_you_mean(rows.label[i], self.allowed or ())}\nExpected one of {list(self.allowed or ())}.")
     rows["split"] = rows.split.map(SPLIT_NAMES)
     for column, default in (("start_s", 0.0), ("end_s", math.nan)):
       if column in table:
@@ -67,7 +64,7 @@ class CsvSource:
       except DataError as e:
         raise DataError(f"{self.file}, line {i + 2}: {e}") from None  # type: ignore[operator]
     rows["video"] = rows.path
-    return rows[list(COLUMNS)].reset_index(drop=True)
+    return rows[[*COLUMNS, *self.columns, "where"]].reset_index(drop=True)
 
   def _parse(self) -> pd.DataFrame:
     """All cells as stripped text, the index counting lines from 0 at line 2."""
@@ -88,11 +85,14 @@ class CsvSource:
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as e:
       raise DataError(f"{self.file}: {str(e).strip()}.\nExpected a first line such as path,label,group and as many "
                       "cells in each other line.") from None
-    table.columns = [str(c).strip().lower() for c in table.columns]
-    for column in ("path", "label"):
+    known = {c.lower(): c for c in self.columns}
+    lower = [str(c).strip().lower() for c in table.columns]
+    table.columns = [known.get(c, c) for c in lower]
+    for column in ("path", *self.columns):
       if column not in table:
         raise DataError(f"{self.file}, line 1: no column {column!r}{did_you_mean(column, table.columns)} Found "
-                        f"{list(table.columns)}.\nExpected path,label and, if known, group,split,start_s,end_s,id.")
+                        f"{list(table.columns)}.\nExpected path,{','.join(self.columns)} and, if known, group,split,"
+                        "start_s,end_s,id.")
     table = table.fillna("").apply(lambda cells: cells.str.strip())
     table = table[(table != "").any(axis=1)]
     if table.empty:

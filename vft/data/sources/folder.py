@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from vft.data.sources import COLUMNS, SPLIT_NAMES
 from vft.data.sources.paths import inside
-from vft.errors import DataError, did_you_mean
+from vft.errors import DataError
 
 if TYPE_CHECKING:
   import pandas as pd
@@ -24,12 +24,8 @@ class FolderSource:
   folder: str
   root: str
   follow_links: bool
-  allowed: tuple[str, ...] | None = None
   simulated: bool = False
-
-  @property
-  def classes(self) -> tuple[str, ...]:
-    return self.allowed or tuple(sorted(set(self.rows()["label"])))
+  classes: tuple[str, ...] = ()
 
   def read(self, path: str) -> str:
     return inside(self.root or self.folder, str(Path(self.folder, path).absolute()), self.follow_links)
@@ -50,14 +46,11 @@ class FolderSource:
     if not found:
       raise DataError(f"No videos in the {len(labelled)} class folders of {self.folder!r}.\nExpected files such as "
                       "ROOT/class/clip.mp4 or ROOT/train/class/clip.mp4.")
-    for _, label, path in found:
-      if self.allowed and label not in self.allowed:
-        raise DataError(f"{path!r}: label {label!r} unknown{did_you_mean(label, self.allowed)}\n"
-                        f"Expected one of {list(self.allowed)}.")
+    for _, _, path in found:
       self.read(path)
     rows = pd.DataFrame(found, columns=["split", "label", "path"]).assign(group="", start_s=0.0, end_s=math.nan)
     rows["id"] = rows["video"] = rows.path
-    return rows[list(COLUMNS)]
+    return rows[[*COLUMNS, "label"]]
 
 
 def _folders(top: Path) -> list[Path]:

@@ -55,9 +55,9 @@ class TfdsSource:
         path, label = f"{self.full_name}/{split}/{i}", int(record["label"])
         if not 0 <= label < len(self.classes):
           raise DataError(f"{path}: label {label}; expected 0 to {len(self.classes) - 1}.\nBuild the data set again.")
-        rows.append((_text(record["id"]), path, path, self.classes[label], _text(record["patient"]),
-                     SPLIT_NAMES.get(split, split), 0.0, math.nan))
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+        rows.append((_text(record["id"]), path, path, _text(record["patient"]), SPLIT_NAMES.get(split, split), 0.0,
+                     math.nan, self.classes[label]))
+    return pd.DataFrame(rows, columns=[*COLUMNS, "label"])
 
   def read(self, path: str) -> bytes:
     """The bytes of the file. A worker process opens the data set at its first call."""

@@ -1,0 +1,60 @@
+"""Clips of files: windows every few seconds, views and crops, and files that cannot be read."""
+import jax
+import numpy as np
+import pytest
+
+from configs import default
+from tests.clips import frames, write_clip
+from vft import predict
+
+
+def make_config(stride_s=0.0, **evaluation):
+  config = default.get_config()
+  config.data.update(num_frames=4, fps=5.0, resize=16, size=16, stride_s=stride_s)
+  config.eval.update(evaluation)
+  config.features.batch = 4
+  return config
+
+
+@pytest.fixture
+def video(tmp_path):
+  """4 s, 10 frames a second; frame i has the grey value 20 + 5 i."""
+  write_clip(tmp_path / "long.mp4", frames(40, step=5))
+  return tmp_path / "long.mp4"
+
+
+def clips(paths, config):
+  seen, bad = [], {}
+  batches = list(predict._clips(paths, config, seen, bad))
+  rows, pixels = (np.concatenate([b[k][b["mask"]] for b in batches]) if batches else [] for k in ("row", "video"))
+  assert list(rows) == list(range(len(seen)))
+  assert all(len(b["mask"]) % jax.device_count() == 0 and (b["row"][~b["mask"]] == -1).all() for b in batches)
+  return pixels, seen, bad
+
+
+def grey(seconds):
+  return 20 + 5 * np.round(seconds * 10)
+
+
+@pytest.mark.parametrize("stride", [0.7, 1.5])
+@pytest.mark.parametrize("near_s", [5.0, -9.0], ids=["one go", "one by one"])
+def test_windows_show_their_own_seconds(video, stride, near_s, monkeypatch):
+  monkeypatch.setattr(predict, "NEAR_S", near_s)
+  pixels, seen, bad = clips([video, video], make_config(stride))
+  starts = np.append(np.arange(0, 3.2, stride), 3.2)
+  assert [t[0, 0] for _, t in seen] == pytest.approx([*starts, *starts]) and not bad
+  assert pixels.shape == (len(seen), 1, 4, 16, 16, 3)
+  for clip, (_, times) in zip(pixels, seen, strict=True):
+    np.testing.assert_allclose(clip[0].mean((1, 2, 3)), grey(np.floor(times[0] * 10 + 1e-6) / 10), atol=6)
+
+
+def test_views_and_crops_of_a_file_are_one_row(video):
+  pixels, seen, _ = clips([video], make_config(views=2, crops=3))
+  assert pixels.shape == (1, 6, 4, 16, 16, 3) and len(seen) == 1 and seen[0][1].shape == (2, 4)
+  np.testing.assert_allclose(pixels[0, :, 0].mean((1, 2, 3)), np.repeat(grey(seen[0][1][:, 0]), 3), atol=3)
+
+
+def test_a_broken_file_is_named_and_the_next_one_read(video, tmp_path):
+  (tmp_path / "bad.mp4").write_bytes(b"hello")
+  _, seen, bad = clips([tmp_path / "bad.mp4", video], make_config())
+  assert [p for p, _ in seen] == [video] and "not a video" in bad[tmp_path / "bad.mp4"]
