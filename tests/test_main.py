@@ -195,7 +195,8 @@ def test_predict_agrees_with_the_predictions_of_the_run(vft, tiny_csv, finished)
   code, out, err = vft("predict", finished, *(tiny_csv.parent / row["path"] for row in want))
   assert (code, err) == (0, "")
   for row, same in zip(csv.DictReader(out.splitlines()), want, strict=True):
-    assert row["predicted"] == same["predicted"] and float(row["p_slow"]) == pytest.approx(float(same["p_slow"]), abs=1e-3)
+    assert row["predicted"] == same["predicted"]
+    assert float(row["p_slow"]) == pytest.approx(float(same["p_slow"]), abs=1e-3)
 
 
 @pytest.mark.parametrize(("args", "code", "word"), [
