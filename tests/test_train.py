@@ -9,7 +9,8 @@ from jax.sharding import AxisType
 
 from configs import default
 from tests.tiny_net import TinyNet
-from vft import forward, objective, optim, sharding, train, trees
+from vft import evaluate, forward, objective, optim, sharding, train, trees
+from vft.data.augment import mix
 from vft.errors import RunError
 from vft.models.heads import Spec
 from vft.tasks import Task
@@ -96,6 +97,30 @@ def test_accumulated_parts_equal_the_whole_batch():
   parts, losses_parts = run(setup(accum=2), [batch()], devices=4)
   np.testing.assert_allclose(losses, losses_parts, rtol=1e-5)
   close(whole, parts)
+
+
+def test_mixing_blends_clips_and_labels_alike():
+  same = batch()
+  same["video"][:], same["label"]["label"][:] = same["video"][:1], 1
+  (_, plain), (_, mixed) = (run(setup(mixing=how, size=S), [same]) for how in (None, mix.Mix(0.8, 1.0)))
+  np.testing.assert_allclose(plain, mixed, rtol=1e-5)  # each clip with itself: nothing changes
+  (a, plain), (b, mixed), (again, _) = (run(setup(mixing=how, size=S), [batch()]) for how in
+                                        (None, mix.Mix(0.8, 1.0), mix.Mix(0.8, 1.0)))
+  assert abs(plain[0] - mixed[0]) > 1e-4
+  close(b, again)
+  assert np.abs(np.asarray(a.params["head/label/kernel"]) - np.asarray(b.params["head/label/kernel"])).max() > 1e-4
+
+
+def test_views_in_chunks_give_the_mean_of_all():
+  params, stats, *_ = setup()
+  model, mesh = TinyNet(), mesh_of(1)
+  pixels = forward.make_pixels(default.get_config(), model)._replace(size=S)
+  views = batch()
+  views["video"] = np.random.default_rng(1).integers(0, 256, (8, 3, *views["video"].shape[2:]), np.uint8)
+  whole, parts = (evaluate.predict(model, params, stats, pixels, (TASK,), [views], mesh, chunk).outputs["label"]
+                  for chunk in (0, 2))
+  assert whole.shape == (8, 3)
+  np.testing.assert_allclose(whole, parts, rtol=1e-5)
 
 
 def test_padded_clip_does_not_change_the_loss():
