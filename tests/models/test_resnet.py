@@ -77,7 +77,6 @@ def test_an_image_model_and_a_shifted_one_load_into_a_model_with_the_shift(start
 
 
 def test_a_resnet_inflates_into_its_sister_in_three_dimensions():
-  pytest.importorskip("vft.models.video_resnet")
   flat, video = (trees.flatten(jax.eval_shape(make(name, variant=variant, num_classes=2).init, jax.random.key(0),
                                               np.zeros((1, 4, 32, 32, 3), np.float32))["params"])
                  for name, variant in (("resnet", "18"), ("video_resnet", "r3d_18")))
