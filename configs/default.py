@@ -10,6 +10,7 @@ def get_config():
   c.data = config_dict.ConfigDict(dict(
       source="",  # "tfds:echo_phantom", "csv:/data/clips.csv", "folder:/data/clips", "dicom:/data/study"
       root="",  # every video must lie below this folder; "" = the folder of the CSV file, or the folder itself
+      options=config_dict.ConfigDict({}),  # free keys of the source: which official split, fold or view of a data set
       tfds_dir="",  # where TFDS keeps its data sets; "" = TFDS's own choice (~/tensorflow_datasets)
       classes=(),  # the only labels allowed, in the order of the class numbers; () = those found, sorted
       split=(0.6, 0.15, 0.25),  # shares of train, val, test, by group; an official split of the source wins

@@ -74,7 +74,7 @@ def finished(config_file, tmp_path_factory):
     (["--config=medical", "--config.train.bach=3"], ["config.train.bach is unknown; did you mean 'train.batch'?"]),
     (["--config=medical", "--config.train.batch=eight"], ["config.train.batch=eight", "invalid literal for int()"]),
     (["--config=medical", "--config.groups.head.lr=nan"], ["config.groups.head.lr is nan; expected a finite number"]),
-    (["--config=medical", "--config.data.source=cvs:/x.csv"], ["'cvs:/x.csv'; expected tfds:NAME, csv:FILE"]),
+    (["--config=medical", "--config.data.source=cvs:/x.csv"], ["'cvs:/x.csv'; did you mean 'csv'?"]),
     (["--config=medicl"], ["no config 'medicl'; did you mean 'medical'?", "medical_finetune"]),
     (["--config=medical", "--workdri=/x"], ["'workdri'", "workdir"]),
     (["--config=medical", "runs/here"], ["Unexpected: runs/here. Flags are written --name=value."]),

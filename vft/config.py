@@ -51,7 +51,7 @@ BETWEEN = {
 IDLE = {"attentive": ("pool", "temporal"), "transformer": ("temporal",), "tcn": ("temporal",),
         "original": ("pool", "temporal")}
 UNUSED = {"pool": "", "temporal": "mean"}
-FREE = ("groups", "tasks", "model.options")  # their keys are the user's
+FREE = ("groups", "tasks", "model.options", "data.options")  # their keys are the user's
 HARMLESS = ("data.workers", "data.tfds_dir", "data.stride_s", "eval.chunk", "features", "log", "train.log_every")
 
 
@@ -124,9 +124,9 @@ def check(config: ConfigDict) -> None:
       raise ConfigError(f"config.{key} is {flat[key]}; expected {low:g} to {high:g}.")
   for control in config.controls:
     _choice("config.controls", control, CONTROLS)
-  if config.data.source.partition(":")[0] not in ("tfds", "csv", "folder", "dicom"):
-    raise ConfigError(f"config.data.source is {config.data.source!r}; expected tfds:NAME, csv:FILE, folder:FOLDER or "
-                      "dicom:FOLDER, such as --config.data.source=csv:/data/clips.csv.")
+  if not config.data.source:
+    raise ConfigError("config.data.source is empty; expected tfds:NAME, csv:FILE, folder:FOLDER and the like, such as "
+                      "--config.data.source=csv:/data/clips.csv.")
   if config.data.size > config.data.resize:
     raise ConfigError(f"config.data.size is {config.data.size}, larger than config.data.resize, {config.data.resize}, "
                       "out of which it is cut; lower the one or raise the other.")

@@ -15,7 +15,7 @@ from vft import batches, controls, evaluate, forward, objective, predict, shardi
 from vft import config as configs
 from vft import workdir as workdirs
 from vft.data import manifest as manifests
-from vft.data import skipped
+from vft.data import skipped, sources
 from vft.data.augment import mix
 from vft.hooks import EvalHook, LogHook, Stop, StopHook
 from vft.writer import Clock, Writer
@@ -35,6 +35,7 @@ def run(config: ConfigDict, folder: Path, stop: Stop = lambda: None) -> dict[str
   The same call on a finished folder prints its table; on an unfinished one it goes on. Raises errors.VftError.
   """
   configs.check(config)
+  sources.check_kind(config.data.source)
   sharding.check_batch(config.train.batch, config.train.accum)
   with workdirs.locked(folder):
     workdirs.settle_config(folder, config)

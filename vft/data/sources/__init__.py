@@ -5,6 +5,7 @@ main process needs them only, so that a worker starts without them.
 """
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Protocol
 
 from vft.errors import ConfigError, did_you_mean
@@ -17,7 +18,13 @@ if TYPE_CHECKING:
 
 COLUMNS = ("id", "video", "path", "group", "split", "start_s", "end_s")  # and one for each task
 SPLIT_NAMES = {"": "", "train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-KINDS = ("csv", "folder", "dicom", "tfds")
+# What stands before the colon of config.data.source -> its module and class here. A layout is one file and one line.
+KINDS = {
+    "csv": "csv_list.CsvSource",
+    "folder": "folder.FolderSource",
+    "dicom": "dicom.DicomSource",
+    "tfds": "tfds_source.open_tfds",
+}
 
 
 class Source(Protocol):
@@ -45,23 +52,23 @@ class Source(Protocol):
     ...
 
 
+def check_kind(spec: str) -> tuple[str, str]:
+  """(kind, where) of config.data.source. Raises ConfigError for a kind that is not known, or nothing after it."""
+  kind, _, where = spec.partition(":")
+  if kind not in KINDS or not where:
+    raise ConfigError(f"config.data.source is {spec!r}{did_you_mean(kind, KINDS)}\nExpected {', '.join(KINDS)}, a "
+                      "colon and a name or place, such as --config.data.source=csv:/data/clips.csv.")
+  return kind, where
+
+
 def open_source(spec: str, data_config: ConfigDict, columns: tuple[str, ...] = ("label",)) -> Source:
   """The source of `config.data.source`. `columns`: those of the tasks.
 
-  Raises ConfigError for an unknown kind and DataError where there is nothing to open.
+  Raises ConfigError for an unknown kind or option and DataError where there is nothing to open.
   """
-  kind, _, where = spec.partition(":")
-  if kind == "csv" and where:
-    from vft.data.sources.csv_list import CsvSource
-    return CsvSource(where, data_config.root, data_config.follow_links, columns)
-  if kind == "folder" and where:
-    from vft.data.sources.folder import FolderSource
-    return FolderSource(where, data_config.root, data_config.follow_links)
-  if kind == "dicom" and where:
-    from vft.data.sources.dicom import DicomSource
-    return DicomSource(where, data_config.root, data_config.follow_links, columns)
-  if kind == "tfds" and where:
-    from vft.data.sources.tfds_source import open_tfds
-    return open_tfds(where, data_config.tfds_dir)
-  raise ConfigError(f"config.data.source is {spec!r}{did_you_mean(kind, KINDS)}\nExpected tfds:NAME, csv:FILE or "
-                    "folder:FOLDER, such as --config.data.source=csv:/data/clips.csv.")
+  kind, where = check_kind(spec)
+  module, _, name = KINDS[kind].rpartition(".")
+  make = getattr(importlib.import_module(f"vft.data.sources.{module}"), name)
+  if kind == "tfds":
+    return make(where, data_config.tfds_dir)
+  return make(where, data_config.root, data_config.follow_links, columns, tuple(data_config.options.items()))

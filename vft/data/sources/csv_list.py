@@ -1,13 +1,13 @@
 """csv:FILE, one labelled span a line: path, label, and if known group (patient), split, start_s, end_s, id."""
 from __future__ import annotations
 
-import dataclasses
 import io
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vft.data.sources import COLUMNS, SPLIT_NAMES
+from vft.data.sources.layout import Layout
 from vft.data.sources.paths import inside
 from vft.errors import DataError, did_you_mean
 
@@ -17,15 +17,13 @@ if TYPE_CHECKING:
 GROUP_NAMES = ("group", "patient", "patient_id")  # overlooking one of these would let patients leak between splits
 
 
-@dataclasses.dataclass(frozen=True)
-class CsvSource:
-  """Paths are relative to `root`, by default the folder of the file, and may not leave it."""
-  file: str
-  root: str
-  follow_links: bool
-  columns: tuple[str, ...] = ("label",)  # of the tasks
-  simulated: bool = False
-  classes: tuple[str, ...] = ()
+class CsvSource(Layout):
+  """`folder` is the file. Paths are relative to `root`, by default the folder of the file, and may not leave it."""
+
+  @property
+  def file(self) -> str:
+    """Name of the CSV file."""
+    return self.folder
 
   def read(self, path: str) -> str:
     return inside(self.root or str(Path(self.file).parent), path, self.follow_links)

@@ -6,26 +6,19 @@ splits, does not depend on the salt. Paths are kept as they are: rename files th
 """
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vft.data.sources.csv_list import CsvSource
 from vft.data.sources.folder import FolderSource
+from vft.data.sources.layout import Layout
 
 if TYPE_CHECKING:
   import pandas as pd
 
 
-@dataclasses.dataclass(frozen=True)
-class DicomSource:
+class DicomSource(Layout):
   """Paths may not leave `root`, by default the folder."""
-  folder: str
-  root: str
-  follow_links: bool
-  columns: tuple[str, ...] = ("label",)  # of the tasks
-  simulated: bool = False
-  classes: tuple[str, ...] = ()
 
   def read(self, path: str) -> str:
     return self._inner().read(path)

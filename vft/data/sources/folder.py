@@ -1,13 +1,12 @@
 """folder:ROOT, a class per folder: ROOT/class/*.mp4, or ROOT/{train,val,test}/class/*.mp4."""
 from __future__ import annotations
 
-import dataclasses
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vft.data.sources import COLUMNS, SPLIT_NAMES
-from vft.data.sources.paths import inside
+from vft.data.sources.layout import Layout
 from vft.errors import DataError
 
 if TYPE_CHECKING:
@@ -18,17 +17,8 @@ NOT_VIDEO = (".txt", ".csv", ".tsv", ".json", ".xml", ".yaml", ".md", ".pdf", ".
              ".npz", ".zip", ".jpg", ".jpeg", ".png", ".bmp", ".srt", ".vtt", ".sha256", ".md5")
 
 
-@dataclasses.dataclass(frozen=True)
-class FolderSource:
+class FolderSource(Layout):
   """Hidden files and folders are left out; a video may lie deeper than the folder of its class."""
-  folder: str
-  root: str
-  follow_links: bool
-  simulated: bool = False
-  classes: tuple[str, ...] = ()
-
-  def read(self, path: str) -> str:
-    return inside(self.root or self.folder, str(Path(self.folder, path).absolute()), self.follow_links)
 
   def rows(self) -> pd.DataFrame:
     """Raises DataError if there is no folder, no class or no video, or a link leads out of the root."""
