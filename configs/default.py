@@ -14,12 +14,18 @@ def get_config():
       tfds_dir="",  # where TFDS keeps its data sets; "" = TFDS's own choice (~/tensorflow_datasets)
       classes=(),  # the only labels allowed, in the order of the class numbers; () = those found, sorted
       split=(0.6, 0.15, 0.25),  # shares of train, val, test, by group; an official split of the source wins
+      official=True,  # False = splits that the source brings are ignored
+      folds=0,  # cross-validation: so many runs, each tested on another part of the groups; 0 = one run. val's share of
+      # `split` is cut out of the rest. Each run is FOLDER/fold_1, ...; result.json has their pooled predictions
+      shots=0,  # few-shot: training clips of each class, of as many patients as there are; 0 = all. val and test stay
+      sampler="shuffle",  # shuffle: every training clip once an epoch | balanced: every class of the first task with
+      # classes equally often, each clip of a class once before any comes again (then loss.class_weights="none")
       num_frames=16,  # frames per clip
       sampling="dense",  # dense: by `fps` | duration: by `duration_s` | uniform: one frame of each of num_frames parts
       fps=12.5,  # dense: frames are taken 1 / fps s apart by their time stamps: a clip lasts num_frames / fps s
       duration_s=2.0,  # duration: what a clip lasts, whatever num_frames is
       stride_s=0.0,  # prediction on files: a clip every so many seconds, each with a line; 0 = eval.views, one line
-      frame_rate=0.0,  # Hz of folders of frames, and of DICOM cines whose header has none; 0 = not known
+      frame_rate=0.0,  # Hz of folders of frames, NIfTI, and DICOM cines whose header has none; 0 = not known
       window=(),  # (centre, width) of grey values for 16-bit and DICOM grey; () = the header's, else the whole range
       mask=(),  # boxes (x0, y0, x1, y1), shares of the upright frame's width and height, made black before cropping
       crop="centre",  # centre: the middle square | sector: the square around the moving ultrasound image, rest black
@@ -29,6 +35,8 @@ def get_config():
       single_frame=False,  # one frame (the middle of the clip) repeated num_frames times: a control
       workers=1,  # decoding processes; 0 decodes in the main process
       max_bad_fraction=0.01,  # more undecodable videos than this share stop the run
+      on_duplicate="error",  # equal bytes in two splits: error | drop: keep those in test (val before train)
+      decode_timeout_s=60.0,  # a file that takes longer is given up; `vft check --full` gives it ten times as long
       max_pixels=64_000_000,  # width x height of a frame; larger ones are not decoded
       follow_links=False,  # symbolic links that lead out of `root`
   ))
@@ -36,6 +44,14 @@ def get_config():
   # What is predicted: {} = one task "label" of one label per clip; else name -> dict(kind="single" | "multi" |
   # "ordinal" | "regression", column="" (of the source; "" = the name), classes=() (found), weight=1.0 (of its loss)).
   c.tasks = config_dict.ConfigDict({})
+
+  # What one sample is: a clip by itself, a whole procedure with a label for each moment, or all clips of a patient.
+  c.sequence = config_dict.ConfigDict(dict(
+      unit="clip",  # clip | video: whole videos, a label per moment, such as surgical phases | patient: one per group
+      fps=1.0,  # video: moments a second; each is seen as the clip of data.num_frames that ends there
+      boundary_s=10.0,  # video: of the relaxed phase figures
+      boundary_rule="neighbours",  # video: which phases a relaxed boundary forgives: neighbours | cholec80 | m2cai16
+  ))
 
   # Augmentation of training clips on the device: one draw per clip, the same for all its frames.
   c.augment = config_dict.ConfigDict(dict(
@@ -78,6 +94,7 @@ def get_config():
       temporal="mean",  # frames' vectors -> the clip's, for linear and mlp: mean | max | attention | logits
       hidden=(256, 128),  # widths of the mlp head; the first is the width of tcn
       depth=1,  # blocks of the attentive, transformer and tcn heads
+      stages=1,  # of the tcn over sequences: each refines the probabilities of the one before (arXiv:2003.10751)
       dropout=0.0,  # before each dense layer of the head
       mean=(), std=(),  # of the input's pixels in 0..1; () = those of the weights, or else of the family
       dtype="float32",  # float32 | bfloat16: arithmetic; parameters stay float32
@@ -142,6 +159,9 @@ def get_config():
       chunk=0,  # views of a batch per forward pass (views x crops are its views); 0 = all; lower it to save memory
       topk=5,  # k of top-k accuracy; only reported where there are more classes than k
       bootstrap=2000,  # resamples of patients for the 95 % intervals
+      calibrate=True,  # a temperature and thresholds from validation: calibration.json, test_calibrated in result.json
+      threshold="youden",  # of two classes, or each of many labels: youden | sensitivity (of at least `rate`)
+      rate=0.9,  # of sensitivity@rate, specificity@rate and the threshold rule "sensitivity"
   ))
   c.controls = ("majority", "single_frame", "random_trunk")  # trained and selected exactly like the main head
 

@@ -1,18 +1,19 @@
-"""Videos to pixels: any container by PyAV, folders of frames, DICOM cine. A fault is a DataError of one short line.
+"""Videos to pixels: any container by PyAV, folders of frames, DICOM, NIfTI. A fault is a DataError of one short line.
 
 A clip is asked for by time, never by frame index: phone and ultrasound videos have variable frame rates. Here is the
-way in (read_clip, probe, options); video.py, folders.py and dicom.py each read one kind of content.
+way in (read_clip, probe, options); video.py, folders.py, dicom.py and nifti.py each read one kind of content.
 """
 from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from vft.data.readers import folders, video
+from vft.data.readers import folders, nifti, video
 from vft.data.readers.files import open_bytes
 from vft.data.readers.folders import IMAGES, frame_files
 from vft.data.readers.options import Content, Decoding, FrameFolder, Reader, VideoInfo
@@ -22,7 +23,8 @@ from vft.data.readers.sector import LOOKS, Sector, find_sector
 if TYPE_CHECKING:
   from ml_collections import ConfigDict
 
-__all__ = ["IMAGES", "Content", "FrameFolder", "VideoInfo", "frame_files", "options", "probe", "read_clip"]
+__all__ = ["IMAGES", "Content", "FrameFolder", "VideoInfo", "decode_all", "frame_files", "look", "options", "probe",
+           "read_clip"]
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 KEPT = 256  # outlines of sectors that a process remembers, 1 kB each
 _sectors: dict[Any, Sector] = {}
@@ -60,6 +62,28 @@ def read_clip(source: Content, times_s: np.ndarray, *, resize: int, max_pixels: 
   return clip.reshape(-1, resize, resize, 3)
 
 
+def look(source: Content, times_s: np.ndarray, *, resize: int, max_pixels: int,
+         mask: tuple[tuple[float, float, float, float], ...] = (), crop: str = "centre", window: tuple[float, ...] = (),
+         frame_rate: float = 0.0) -> Generator[tuple[np.ndarray, np.ndarray], None, None]:
+  """At each of the rising times the whole upright frame (H, W, 3), and (resize, resize, 3) of it as in `read_clip`."""
+  how = Decoding(max_pixels, mask, crop, window, frame_rate)
+  sector = _sector(source, how) if crop == "sector" else None
+  whole, part = VideoReformatter(), VideoReformatter()  # each keeps its tables as long as the sizes stay
+  with contextlib.closing(_reader(source).frames_at(source, np.asarray(times_s, np.float64), how)) as frames:
+    for frame in frames:
+      yield upright(frame, how, whole), square(frame, resize, how, sector, part)[0]
+
+
+def decode_all(source: Content, info: VideoInfo, **reading: Any) -> int:
+  """Decodes every frame; returns their number. Raises DataError at the first that cannot be decoded."""
+  how, count, last = Decoding(**reading), 0, None
+  times = np.append(np.arange(round(info.duration_s * info.fps)) / info.fps, info.duration_s)
+  with contextlib.closing(_reader(source).frames_at(source, times, how)) as frames:
+    for frame in frames:
+      count, last = count + (frame is not last), frame
+  return count
+
+
 def probe(source: Content, *, max_pixels: int, mask: tuple[tuple[float, float, float, float], ...] = (),
           crop: str = "centre", window: tuple[float, ...] = (), frame_rate: float = 0.0) -> VideoInfo:
   """Looks at all of the content, decodes its start and its end; finds the sector, if asked to. Raises DataError."""
@@ -72,6 +96,9 @@ def probe(source: Content, *, max_pixels: int, mask: tuple[tuple[float, float, f
 
 def _reader(content: Content) -> Reader:
   """By what the content is; by its name only where a DICOM file has lost its start."""
+  path = content.path if isinstance(content, FrameFolder) else content
+  if isinstance(path, str) and path.lower().endswith(nifti.SUFFIXES) and not os.path.isdir(path):
+    return nifti
   if isinstance(content, FrameFolder) or (isinstance(content, str) and os.path.isdir(content)):
     return folders
   with open_bytes(content) as file:

@@ -8,7 +8,7 @@ from av.video.frame import VideoFrame
 
 
 class FrameFolder(NamedTuple):
-  """A folder of frames whose rate is known, in frames a second; a plain path takes data.frame_rate."""
+  """A folder of frames, or a NIfTI file, of a known rate, in frames a second; a plain path takes data.frame_rate."""
   path: str
   fps: float
 

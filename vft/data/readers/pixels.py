@@ -8,6 +8,7 @@ from vft.data.readers.sector import Sector
 from vft.errors import DataError
 
 MAX_ASPECT = 20  # long side to short side; a frame of 1 x 1,000,000 pixels would fill the memory when scaled
+ONE = 1  # thread of a scaler: starting more costs more than a frame does, and clips are decoded side by side
 
 
 def check_size(width: int, height: int, max_pixels: int) -> None:
@@ -47,7 +48,7 @@ def square(frame: VideoFrame, resize: int, how: Decoding, sector: Sector | None,
     frame = to_frame(sector.cut(image) if sector else image)
   scale = resize / min(frame.width, frame.height)
   width, height = (max(resize, round(side * scale)) for side in (frame.width, frame.height))
-  pixels = scaler.reformat(frame, width, height, "rgb24").to_ndarray()
+  pixels = scaler.reformat(frame, width, height, "rgb24", threads=ONE).to_ndarray()
   corners = [(int((height - resize) * p), int((width - resize) * p)) for p in ((0.5,) if crops == 1 else (0, 0.5, 1))]
   cut = np.stack([pixels[top:top + resize, left:left + resize] for top, left in corners])
   return np.rot90(cut, round(frame.rotation / 90), axes=(1, 2))
@@ -58,7 +59,7 @@ def upright(frame: VideoFrame, how: Decoding, scaler: VideoReformatter) -> np.nd
   if _windowed(frame, how):
     image = np.repeat(apply_window(_grey(frame, scaler), how.window[0], how.window[1])[..., None], 3, axis=-1)
   else:
-    image = scaler.reformat(frame, frame.width, frame.height, "rgb24").to_ndarray()
+    image = scaler.reformat(frame, frame.width, frame.height, "rgb24", threads=ONE).to_ndarray()
   return paint(np.rot90(image, round(frame.rotation / 90)), how.mask)
 
 
@@ -80,4 +81,5 @@ def _grey(frame: VideoFrame, scaler: VideoReformatter) -> np.ndarray:
   bits = frame.format.components[0].bits
   if bits == 8:
     return frame.to_ndarray()
-  return scaler.reformat(frame, frame.width, frame.height, "gray16le").to_ndarray().astype(np.uint16) >> (16 - bits)
+  wide = scaler.reformat(frame, frame.width, frame.height, "gray16le", threads=ONE).to_ndarray()
+  return wide.astype(np.uint16) >> (16 - bits)

@@ -6,7 +6,7 @@ main process needs them only, so that a worker starts without them.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from vft.errors import ConfigError, did_you_mean
 
@@ -23,12 +23,30 @@ KINDS = {
     "csv": "csv_list.CsvSource",
     "folder": "folder.FolderSource",
     "dicom": "dicom.DicomSource",
+    "echonet_dynamic": "echonet_dynamic.EchonetDynamic",
+    "echonet_pediatric": "echonet_pediatric.EchonetPediatric",
+    "camus": "camus.Camus",
+    "pocus": "pocus.Pocus",
+    "kinetics_list": "kinetics_list.KineticsList",
+    "ucf101": "ucf101.Ucf101",
+    "hmdb51": "hmdb51.Hmdb51",
+    "something_something": "something_something.SomethingSomething",
+    "cholec80": "cholec80.Cholec80",
+    "autolaparo": "autolaparo.AutoLaparo",
+    "cataract101": "cataract101.Cataract101",
+    "hyperkvasir": "hyperkvasir.HyperKvasir",
+    "polypdiag": "polypdiag.PolypDiag",
+    "jigsaws": "jigsaws.Jigsaws",
     "tfds": "tfds_source.open_tfds",
 }
 
 
 class Source(Protocol):
-  """A list of labelled spans and a way to their bytes."""
+  """A list of labelled spans and a way to their bytes.
+
+  CHECKED: the public loader or page that the layout was checked against; "" = unconfirmed.
+  """
+  CHECKED: ClassVar[str]
 
   @property
   def classes(self) -> tuple[str, ...]:
@@ -70,5 +88,5 @@ def open_source(spec: str, data_config: ConfigDict, columns: tuple[str, ...] = (
   module, _, name = KINDS[kind].rpartition(".")
   make = getattr(importlib.import_module(f"vft.data.sources.{module}"), name)
   if kind == "tfds":
-    return make(where, data_config.tfds_dir)
+    return make(where, data_config.tfds_dir, columns, tuple(data_config.options.items()))
   return make(where, data_config.root, data_config.follow_links, columns, tuple(data_config.options.items()))

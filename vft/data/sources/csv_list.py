@@ -55,6 +55,8 @@ class CsvSource(Layout):
     self._stop("a span that stands in the file before", table, spans.duplicated(), "each span once")
     rows["id"] = table["id"] if "id" in table else rows.path.where(
         ~rows.path.duplicated(keep=False), rows.path + "@" + rows.start_s.astype(str))
+    if "id" not in table:  # spans of two tasks may begin together
+      rows["id"] = rows.id.where(~rows.id.duplicated(keep=False), rows.id + "-" + rows.end_s.astype(str))
     self._stop("an id that stands in the file before", table, rows.id.duplicated(), "each id once")
     for i, path in rows.path.items():
       try:
@@ -62,7 +64,7 @@ class CsvSource(Layout):
       except DataError as e:
         raise DataError(f"{self.file}, line {i + 2}: {e}") from None  # type: ignore[operator]
     rows["video"] = rows.path
-    return rows[[*COLUMNS, *self.columns, "where"]].reset_index(drop=True)
+    return rows[list(dict.fromkeys([*COLUMNS, *self.columns, "where"]))].reset_index(drop=True)
 
   def _parse(self) -> pd.DataFrame:
     """All cells as stripped text, the index counting lines from 0 at line 2."""
