@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests import tiny
-from vft import cli, main
+from vft import calibration, cli, main
 from vft import workdir as workdirs
 
 
@@ -175,12 +175,17 @@ def test_predict_labels_files_and_folders_and_lists_the_broken(vft, tiny_csv, fi
   fails(result, 3, "1 of 4 files could not be read; the others are done.", "more/bad.mp4: ")
   with Path("out.csv").open(newline="") as file:
     rows = list(csv.DictReader(file))
-  assert list(rows[0]) == ["path", "start_s", "end_s", "predicted", "p_fast", "p_slow"]
+  assert list(rows[0]) == ["path", "start_s", "end_s", "predicted", "p_fast", "p_slow", "at_threshold",
+                           "calibrated_fast", "calibrated_slow"]
+  entry = json.loads((finished / "calibration.json").read_text())["label"]
   assert [r["path"] for r in rows] == [str(one), "more/a.mp4", "more/deep/b.mp4"]
   for row in rows:
     probs = {c: float(row[f"p_{c}"]) for c in tiny.CLASSES}
     assert row["predicted"] == max(probs, key=probs.__getitem__)
     assert sum(probs.values()) == pytest.approx(1, abs=2e-4)
+    tempered = calibration.apply([[probs[c] for c in tiny.CLASSES]], entry)[0]
+    assert [float(row[f"calibrated_{c}"]) for c in tiny.CLASSES] == pytest.approx(tempered, abs=2e-3)
+    assert (row["at_threshold"] == "slow") == (float(row["calibrated_slow"]) >= entry["thresholds"][0])
     assert 0 <= float(row["start_s"]) < float(row["end_s"]) <= 1.25  # of 20 frames at 16 a second
 
 

@@ -1,6 +1,7 @@
-"""The `vft` script: vft train --config=medical | vft predict WORKDIR VIDEO... | vft weights list"""
+"""The `vft` script: vft check medical | vft train --config=medical | vft predict WORKDIR VIDEO... | vft weights list"""
 import argparse
 import sys
+from pathlib import Path
 
 from vft import main as mains
 
@@ -11,6 +12,13 @@ def main() -> int:
   commands = parser.add_subparsers(dest="command", required=True)
   commands.add_parser("train", help="vft train --config=medical [--workdir=FOLDER] [--config.FIELD=VALUE ...]",
                       add_help=False)
+  check = commands.add_parser("check", help="look at every video before a run: faults, copies, leaks between splits")
+  check.add_argument("what", help="a config such as medical, or a source such as csv:/data/clips.csv; its fields are "
+                     "set as in vft train: --config.data.root=/data")
+  check.add_argument("--full", action="store_true", help="decode every frame; a file has ten times as long for it")
+  check.add_argument("--output", type=Path, metavar="FOLDER", help="default: runs/check/NAME")
+  check.add_argument("--against", type=Path, metavar="MANIFEST", help="stop if a file is not the one of this manifest")
+  check.add_argument("-v", "--verbose", action="store_true", help="show tracebacks")
   predict = commands.add_parser("predict", help="label, probabilities and times of videos, as CSV")
   predict.add_argument("workdir", help="folder of a finished run")
   predict.add_argument("paths", nargs="+", help="videos, or folders of videos")
@@ -23,8 +31,12 @@ def main() -> int:
     commands.add_parser("weights", help="published weights: list, show, fetch, verify, convert", add_help=False)
   if sys.argv[1:2] == ["train"]:
     return mains.main(sys.argv[2:])
-  args = parser.parse_args()
+  args, rest = parser.parse_known_args()
+  if rest and args.command != "check":
+    parser.error(f"unrecognized arguments: {' '.join(rest)}")
   def work():
+    if args.command == "check":
+      return _check(args, rest)
     if args.command == "weights":
       from vft import weights
       return weights.run(args)
@@ -33,5 +45,22 @@ def main() -> int:
   return mains.guarded(work, args.verbose)
 
 
+def _check(args: argparse.Namespace, flags: list[str]) -> None:
+  from vft import config as configs
+  from vft.check import command
+  from vft.data import sources
+  kind, _, where = args.what.partition(":")
+  name, source = (Path(where).stem, [f"--config.data.source={args.what}"]) if kind in sources.KINDS else (
+      Path(args.what).stem, [])
+  config, _ = mains.parse([f"--config={'default' if source else args.what}", *source, *flags])
+  configs.check(config)
+  command.check(config, args.output or Path("runs/check", name), full=args.full, against=args.against)
+
+
+def script() -> None:
+  """What the `vft` of an installation calls."""
+  mains.leave(main())
+
+
 if __name__ == "__main__":
-  sys.exit(main())
+  script()

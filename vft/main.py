@@ -107,8 +107,12 @@ def main(argv: list[str] | None = None) -> int:
   return guarded(work, verbose=bool({"-v", "--verbose"} & set(argv)))
 
 
-if __name__ == "__main__":
-  code = main()
+def leave(code: int) -> None:
+  """Ends the process; after a failure it waits for no thread or process, which may hang in a decoder."""
   sys.stdout.flush()
   sys.stderr.flush()
   os._exit(code) if code else sys.exit(code)
+
+
+if __name__ == "__main__":
+  leave(main())

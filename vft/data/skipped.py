@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 
 from vft import tasks
 from vft.data import readers
+from vft.data.guard import refused_rows
 from vft.data.manifest import Manifest
 from vft.errors import DataError
 
@@ -19,7 +20,7 @@ def write_skipped(manifest: Manifest, failed: Iterable[int], path: Path, config:
   Returns their number. Raises DataError when they are more than config.data.max_bad_fraction of all.
   """
   table = manifest.table.copy()
-  for row in failed:
+  for row in {*failed, *refused_rows(manifest)}:
     table.loc[row, ["status", "reason"]] = ["skipped", reason(manifest, row, config)]
   bad = table[table.status == "skipped"]
   bad[["row", "id", "path", "reason"]].to_csv(path, index=False)
@@ -67,8 +68,10 @@ def reason(manifest: Manifest, row: int, config: ConfigDict) -> str:
 
 def summary(manifest: Manifest, config: ConfigDict, skipped: int) -> dict[str, Any]:
   """The data part of result.json."""
-  splits = ("train", "val", "test")
+  splits = [f"fold_{i + 1}" for i in range(config.data.folds)] or ["train", "val", "test"]
   return {"source": config.data.source, "simulated": manifest.source.simulated, "grouped_by": manifest.grouped_by,
+          "unit": manifest.unit,
           "sha256": manifest.sha256, "tasks": tasks.to_json(manifest.tasks), "skipped": skipped,
+          "unused": int((manifest.table.status == "unused").sum()),
           "clips": {s: len(manifest.rows(s)) for s in splits},
           "groups": {s: len(set(manifest.groups(manifest.rows(s)))) for s in splits}}
