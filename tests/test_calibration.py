@@ -45,6 +45,11 @@ def test_zero_probabilities_stay_finite():
   assert np.isfinite(calibration.apply([[0.0, 1.0]], many)).all()
 
 
+def test_validation_without_a_mistake_leaves_the_probabilities_as_they_are():
+  entry = calibration.fit("single", [0, 1, 1], [[.7, .3], [.4, .6], [.2, .8]])
+  assert entry["temperature"] == 1.0
+
+
 SCORES = np.array([.1, .2, .3, .4, .5, .6, .7, .8])
 POSITIVE = np.array([0, 0, 1, 0, 0, 1, 1, 1], bool)
 

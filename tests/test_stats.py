@@ -101,3 +101,12 @@ def test_two_thousand_resamples_take_less_than_a_second():
   start = time.perf_counter()
   stats.bootstrap(labels, probs, groups, classes=CLASSES, topk=5, n=2000)
   assert time.perf_counter() - start < 1
+
+
+def test_folds_by_hand():
+  got = stats.across_folds([0.7, None, 0.8, 0.9])
+  half = 4.302653 * 0.1 * (1 / 3 + 1 / 2) ** 0.5  # t of 97.5 % with two degrees of freedom
+  assert (got["value"], got["std"]) == (pytest.approx(0.8), pytest.approx(0.1))
+  assert (got["n"], got["folds"]) == (3, [0.7, None, 0.8, 0.9])
+  assert (got["low"], got["high"]) == (pytest.approx(0.8 - half), pytest.approx(0.8 + half))
+  assert stats.across_folds([0.5])["low"] is None and stats.across_folds([None])["value"] is None

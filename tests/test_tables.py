@@ -105,3 +105,28 @@ def test_groups_tell_what_trains(capsys):
   assert row(text, "head") == ["head 3,075 12.0 KiB 24.0 KiB 0.001 0.0001 cosine"]
   assert row(text, "all") == ["all 12,290,339 46.9 MiB 24.0 KiB 0.025 % trains"]
   assert all(line == line.rstrip() and len(line) <= 80 for line in text.splitlines())
+
+
+def test_calibration_takes_at_most_three_lines(show):
+  task = dict(name="view", kind="single", classes=["none", "polyp"])
+  after = {"ece": figure(.05, .03, .08), "recall/polyp": figure(.9, .8, .95), "specificity/polyp": figure(.7, .6, .8)}
+  result = make_result(tasks=[task])
+  result["test"]["video"] = {**result["test"]["video"], "ece": figure(.12, .1, .15)}
+  plain = show(result).splitlines()
+  result.update(test_calibrated=dict(video=after, patient=after), calibration=dict(
+      view=dict(temperature=1.836, thresholds=[0.371], rule="youden")))
+  text = show(result)
+  assert text.splitlines() != plain and len(text.splitlines()) == len(plain) + 3
+  assert "Calibrated (temperature 1.84): ECE per video 0.12 -> 0.05 [0.03, 0.08]" in text
+  assert "At the threshold 0.37 (youden) for polyp:\n  sensitivity 0.90 [0.80, 0.95], specificity 0.70" in text
+  result["calibration"]["view"]["thresholds"] = None
+  assert len(show(result).splitlines()) == len(plain) + 1
+
+
+def test_folds_have_a_table_of_their_mean_that_fits(show):
+  result = make_result()
+  across = dict(value=.8, low=.7, high=.9, std=.1, n=5, folds=[.7, .8, .9, .8, .8])
+  result["folds"] = dict(count=5, test=dict(video=dict(accuracy=across), patient=dict(accuracy=across)))
+  text = show(result)
+  assert "Mean of 5 folds" in text and max(map(len, text.splitlines())) <= 80
+  assert row(text, "accuracy")[1] == "accuracy 0.80 [0.70, 0.90] 0.80 [0.70, 0.90]"

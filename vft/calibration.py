@@ -20,7 +20,9 @@ def fit(kind: str, labels: Any, outputs: Any, *, rule: str = "youden", rate: flo
 
   The temperature has the least mean -log p on these clips (arXiv:1706.04599, sec. 4.2; of many labels, one for all).
   It is fitted on log p, which of one view differs from the logits by a constant, and of many views is their pooled
-  probability. Thresholds exist where K = 2, on class 1, and for each of many labels: youden has the highest
+  probability. Clips without a mistake have no such temperature, the sharper the better: then it stays 1.
+
+  Thresholds exist where K = 2, on class 1, and for each of many labels: youden has the highest
   sensitivity + specificity - 1 (Youden 1950, doi:10.1002/1097-0142(1950)3:1<32::AID-CNCR2820030106>3.0.CO;2-3),
   sensitivity the highest specificity at a sensitivity of at least `rate`. A label of which one value alone occurs
   keeps 0.5.
@@ -88,7 +90,7 @@ def _temperature(kind: str, y: np.ndarray, p: np.ndarray) -> float:
     right = np.where(y == 1, scaled, np.maximum(1 - scaled, _TINY))
     return float(-(np.log(right)[y >= 0]).mean())
   found: Any = scipy.optimize.minimize_scalar(loss, bounds=_RANGE, method="bounded", options=dict(xatol=1e-6))
-  return float(10**found.x)
+  return 1.0 if loss(_RANGE[0]) <= found.fun + 1e-9 else float(10**found.x)
 
 
 def _scaled(kind: str, outputs: Any, temperature: float) -> np.ndarray:

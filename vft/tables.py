@@ -17,6 +17,9 @@ HEADLINE = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "m
             "rmse": "root mean square error", "r2": "R2"}
 BY_KIND = {"single": ("accuracy", "balanced_accuracy", "auroc", "macro_f1"), "multi": ("map", "auroc", "macro_f1"),
            "ordinal": ("accuracy", "quadratic_kappa", "mae"), "regression": ("mae", "rmse", "r2")}
+PHASES = {"video/strict/accuracy": "accuracy, mean over videos", "video/strict/jaccard": "Jaccard, mean over videos",
+          "video/relaxed/jaccard": "Jaccard, relaxed boundary", "edit": "edit score", "f1@50": "segmental F1@50"}
+UNITS = {"clip": "clips", "video": "moments", "patient": "patients"}
 SMALLER = ("mae", "rmse")  # less is better
 LEVELS = ("video", "patient")
 MANY = 20  # classes
@@ -34,6 +37,12 @@ def print_results(result: Mapping[str, Any], file: TextIO | None = None):
   if levels:
     console.print(_heading(data, test, levels))
     console.print(_figures_table(test, levels, digits, _headline(data)))
+    if "folds" in result:
+      console.print(Text(f"Mean of {result['folds']['count']} folds, 95 % interval over folds: a rule of thumb",
+                         style="bold"))
+      console.print(_figures_table(result["folds"]["test"], levels, digits, _headline(data), recalls=False))
+    for line in _calibration(result, levels[0], digits):  # the level on which it was chosen
+      console.print(Text(line))
   else:
     console.print("No test figures in this result.")
   if controls and levels:
@@ -72,7 +81,8 @@ def _heading(data: Mapping[str, Any], test: Mapping[str, Any], levels: Sequence[
   text.append(f"  {data['source']}" if data.get("source") else "", style="not bold")
   clips = data.get("clips")
   if isinstance(clips, Mapping):
-    text.append(f"\nclips: {', '.join(f'{k} {v}' for k, v in clips.items())}", style="not bold")
+    counts = ", ".join(f"{k} {v}" for k, v in clips.items())
+    text.append(f"\n{UNITS[data.get('unit', 'clip')]}: {counts}", style="not bold")
   text.append(f"\n95 % intervals in brackets, by bootstrap of {groups} {unit}s", style="not bold")
   if unit == "video":
     text.append("\ngrouped by video: if patients have several videos, the intervals are too narrow",
@@ -83,30 +93,52 @@ def _heading(data: Mapping[str, Any], test: Mapping[str, Any], levels: Sequence[
 def _headline(data: Mapping[str, Any], most: int = 9) -> dict[str, str]:
   """{metric: words} of the first figures of each task."""
   tasks = data.get("tasks") or [{"name": "label", "kind": "single"}]
-  several = len(tasks) > 1
-  return {f"{t['name']}/{key}" if several else key: f"{t['name']}: {HEADLINE[key]}" if several else HEADLINE[key]
-          for t in tasks for key in BY_KIND[t["kind"]][:most]}
+  several, words = len(tasks) > 1, HEADLINE | PHASES
+  phases = tuple(PHASES) if data.get("unit") == "video" else ()
+  return {f"{t['name']}/{key}" if several else key: f"{t['name']}: {words[key]}" if several else words[key]
+          for t in tasks for key in (*BY_KIND[t["kind"]], *(phases if t["kind"] == "single" else ()))[:most]}
 
 
-def _figures_table(test: Mapping[str, Any], levels: Sequence[str], digits: int, names: Mapping[str, str]) -> Table:
+def _calibration(result: Mapping[str, Any], level: str, digits: int) -> list[str]:
+  """At most three lines on the first task that has an ECE: before and after calibration, and at its threshold."""
+  before, after = (result.get(key, {}).get(level, {}) for key in ("test", "test_calibrated"))
+  tasks = result.get("data", {}).get("tasks") or ()
+  prefixes = {task["name"]: f"{task['name']}/" if len(tasks) > 1 else "" for task in tasks}
+  task = next((t for t in tasks if f"{prefixes[t['name']]}ece" in after), None)
+  if task is None:
+    return []
+  prefix, entry = prefixes[task["name"]], result.get("calibration", {}).get(task["name"])
+  how = f"temperature {entry['temperature']:.2f}" if entry else "by each fold"
+  error = f"{_number(before[f'{prefix}ece']['value'], digits)} -> {_interval(after[f'{prefix}ece'], digits)}"
+  lines = [f"Calibrated ({how}): {prefix}ECE per {level} {error}"]
+  if entry and entry["thresholds"]:
+    name = task["classes"][1]
+    lines += [f"At the threshold {entry['thresholds'][0]:.2f} ({entry['rule']}) for {name}:",
+              f"  sensitivity {_interval(after[f'{prefix}recall/{name}'], digits)}, "
+              f"specificity {_interval(after[f'{prefix}specificity/{name}'], digits)}"]
+  return lines
+
+
+def _figures_table(test: Mapping[str, Any], levels: Sequence[str], digits: int, names: Mapping[str, str],
+                   recalls: bool = True) -> Table:
   table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
   table.add_column("figure", overflow="fold")
   for level in levels:
     table.add_column(f"per {level}", no_wrap=True)
   names = {**names, **{k: k for k in test[levels[0]] if k.startswith("top")}}
-  recalls = {k: f"  {k.removeprefix('recall/')}" for k in test[levels[0]] if k.startswith("recall/")}
+  of = {k: f"  {k.removeprefix('recall/')}" for k in test[levels[0]] if recalls and k.startswith("recall/")}
   for key, name in names.items():
     if any(key in test[level] for level in levels):
       table.add_row(name, *(_interval(test[level].get(key), digits) for level in levels))
-  if recalls:
+  if of:
     table.add_row(Text("recall of", style="dim"))
-  shown = list(recalls)
-  if len(recalls) > MANY:  # a list of hundreds hides what is above it: show where the model is weakest
-    shown = sorted(recalls, key=lambda k: test[levels[0]][k]["value"])[:MANY // 2]
+  shown = list(of)
+  if len(of) > MANY:  # a list of hundreds hides what is above it: show where the model is weakest
+    shown = sorted(of, key=lambda k: test[levels[0]][k]["value"])[:MANY // 2]
   for key in shown:
-    table.add_row(recalls[key], *(_interval(test[level].get(key), digits) for level in levels))
-  if len(shown) < len(recalls):
-    table.add_row(Text(f"  these are the {len(shown)} lowest of {len(recalls)}", style="dim"))
+    table.add_row(of[key], *(_interval(test[level].get(key), digits) for level in levels))
+  if len(shown) < len(of):
+    table.add_row(Text(f"  these are the {len(shown)} lowest of {len(of)}", style="dim"))
   return table
 
 

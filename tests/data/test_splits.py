@@ -1,8 +1,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.model_selection import StratifiedGroupKFold
 
-from vft.data.splits import assign_splits, check_splits, make_splits
+from vft.data.splits import assign_splits, check_splits, choose_shots, make_folds, make_splits
 from vft.errors import DataError
 
 SHARES = (0.6, 0.15, 0.25)
@@ -89,3 +90,40 @@ def test_official_splits_win_and_a_missing_val_is_cut_out_of_train():
 def test_half_official_splits_are_an_error():
   with pytest.raises(DataError, match="1 of 2 rows have no split"):
     assign_splits(table([("1", "a", "train"), ("2", "a", "")]), SHARES, 0)
+
+
+def test_folds_keep_groups_whole_and_are_as_even_as_those_of_scikit_learn():
+  labels, groups = patients(count=43)
+  fold = make_folds(labels, groups, 5, 0)
+  assert set(fold) == set(range(5)) and pd.Series(fold).groupby(groups).nunique().max() == 1
+  theirs = np.zeros(len(labels), int)
+  for i, (_, test) in enumerate(StratifiedGroupKFold(5, shuffle=True, random_state=0).split(labels, labels, groups)):
+    theirs[test] = i
+  spread, reference = (pd.crosstab(f, labels).to_numpy().std(axis=0).max() for f in (fold, theirs))
+  assert spread <= reference
+  assert (fold == make_folds(labels, groups, 5, 0)).all() and (fold != make_folds(labels, groups, 5, 1)).any()
+
+
+def test_labels_rarer_than_the_folds_are_divided_all_the_same():
+  fold = make_folds([f"combination{i}" for i in range(6)], list("abcdef"), 3, 0)
+  assert np.bincount(fold).tolist() == [2, 2, 2]
+
+
+def test_shots_are_of_as_many_patients_as_there_are():
+  labels, groups = np.repeat(["a", "b"], [12, 5]), np.array([*"111111112222", *"34444"])
+  chosen = choose_shots(labels, groups, 3, 0)
+  assert np.bincount(chosen & (labels == "a"))[1] == np.bincount(chosen & (labels == "b"))[1] == 3
+  assert set(groups[chosen]) == set("1234")
+
+
+def test_fewer_shots_are_among_more_and_the_seed_draws_others():
+  labels, groups = patients(count=40)
+  few, more = (choose_shots(labels, groups, k, 3) for k in (1, 5))
+  assert few.sum() == 3 and more.sum() == 15 and more[few].all()
+  assert len({tuple(np.flatnonzero(choose_shots(labels, groups, 1, seed))) for seed in range(5)}) == 5
+  assert len(set(groups[more])) == 15
+
+
+def test_a_class_with_too_few_clips_for_the_shots_is_named_with_its_count():
+  with pytest.raises(DataError, match=r"asks for 3 training clips of each class, .* only 2 of 'b'.\n.*shots=2"):
+    choose_shots([*"aaabb", ""], list("123456"), 3, 0)

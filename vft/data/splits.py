@@ -1,4 +1,4 @@
-"""Train, val and test by group: whatever comes from one patient stays together."""
+"""Train, val and test by group, folds and few-shot subsets: whatever comes from one patient stays together."""
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,12 +17,27 @@ def make_splits(labels: Sequence[str] | np.ndarray, groups: Sequence[str] | np.n
   reach. Then the groups, largest first, go where the squared distance to the wanted counts shrinks most: the rule of
   scikit-learn's StratifiedGroupKFold, with unequal shares. A share of 0 gets nothing. Deterministic in `seed`.
   """
+  return np.array(SPLITS)[_divide(labels, groups, fractions, seed, first=(0, 2, 1))]
+
+
+def make_folds(labels: Sequence[str] | np.ndarray, groups: Sequence[str] | np.ndarray, folds: int,
+               seed: int) -> np.ndarray:
+  """(N,) fold numbers 0 to folds - 1 for N clips, by the rule of `make_splits` with equal shares.
+
+  scikit-learn's class itself refuses labels rarer than the folds, such as combinations of many labels.
+  """
+  return _divide(labels, groups, [1 / folds] * folds, seed, first=())
+
+
+def _divide(labels: Sequence[str] | np.ndarray, groups: Sequence[str] | np.ndarray, shares: Sequence[float], seed: int,
+            first: Sequence[int]) -> np.ndarray:
+  """(N,) numbers of parts; `first`: the order in which the parts get their first group of each class."""
   _, of_group = np.unique(np.asarray(groups, str), return_inverse=True)
   _, of_class = np.unique(np.asarray(labels, str), return_inverse=True)
   counts = np.zeros((of_group.max() + 1, of_class.max() + 1))  # (groups, classes)
   np.add.at(counts, (of_group, of_class), 1)
-  share = np.asarray(fractions, float)[:, None]
-  want, have = share * counts.sum(0), np.zeros((len(SPLITS), counts.shape[1]))
+  share = np.asarray(shares, float)[:, None]
+  want, have = share * counts.sum(0), np.zeros((len(share), counts.shape[1]))
   split = np.full(len(counts), -1)
   order = np.random.default_rng(seed).permutation(len(counts))
 
@@ -30,7 +45,7 @@ def make_splits(labels: Sequence[str] | np.ndarray, groups: Sequence[str] | np.n
     split[group] = where
     have[where] += counts[group]
 
-  for where in (0, 2, 1):
+  for where in first:
     for label in np.argsort((counts > 0).sum(0), kind="stable"):
       free = [g for g in order if split[g] < 0 and counts[g, label]]
       if free and share[where, 0] > 0 and not have[where, label]:
@@ -38,8 +53,35 @@ def make_splits(labels: Sequence[str] | np.ndarray, groups: Sequence[str] | np.n
   for group in sorted(order, key=lambda g: -counts[g].sum()):  # stable: equal sizes stay in random order
     if split[group] < 0:
       gain = (((have + counts[group] - want) ** 2 - (have - want) ** 2) / counts.sum(0) ** 2).sum(1)
-      put(group, int(np.argmin(np.where(share[:, 0] > 0, gain, np.inf))))
-  return np.array(SPLITS)[split[of_group]]
+      gain = np.where(share[:, 0] > 0, gain.round(12), np.inf)
+      put(group, int(np.lexsort((have.sum(1), gain))[0]))  # of equal ones the smallest
+  return split[of_group]
+
+
+def choose_shots(labels: Sequence[str] | np.ndarray, groups: Sequence[str] | np.ndarray, shots: int,
+                 seed: int) -> np.ndarray:
+  """(N,) bool: `shots` of the N clips of each class, from as many different groups as there are.
+
+  k-shot counts labelled clips, as the few-shot literature does; k clips of one patient would be nearly one, so each
+  group of a class gives one clip before any gives a second. A class takes its clips from a seeded list of its own, so
+  those of 1 shot are among those of 5, whatever the other classes are. A clip without a label, "", is not chosen.
+
+  Raises DataError where a class has fewer clips.
+  """
+  labels, groups = np.asarray(labels, str), np.asarray(groups, str)
+  chosen, counts = np.zeros(len(labels), bool), {}
+  for label in sorted(set(labels.tolist()) - {""}):
+    rng = np.random.default_rng([seed, *label.encode()])
+    clips = rng.permutation(np.flatnonzero(labels == label))
+    turn = pd.Series(groups[clips]).groupby(groups[clips]).cumcount()  # 0 for the first clip of each group
+    chosen[clips[np.argsort(turn, kind="stable")][:shots]] = True
+    counts[label] = len(clips)
+  few = {label: n for label, n in counts.items() if n < shots}
+  if few:
+    raise DataError(f"config.data.shots asks for {shots} training clips of each class, but there are only "
+                    + ", ".join(f"{n} of {label!r}" for label, n in few.items())
+                    + f".\nType --config.data.shots={min(few.values())} or less, or add videos.")
+  return chosen
 
 
 def check_splits(table: pd.DataFrame) -> list[str]:

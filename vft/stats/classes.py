@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
+from vft import tasks
 from vft.metrics import single as of_classes
 from vft.metrics.binary import scored_names
 from vft.metrics.multi import bce, check_multi, limits
-from vft.metrics.ordinal import median
 from vft.stats import ranks
 from vft.stats.draws import Measure, mean_defined, ratio, sums
 
@@ -84,7 +84,7 @@ def multi(y: np.ndarray, p: np.ndarray, group: np.ndarray, count: int, *, classe
 def ordinal(y: np.ndarray, p: np.ndarray, group: np.ndarray, count: int, *, classes: Sequence[str]) -> Measure:
   """Grades (n,), probabilities (n, K) and groups (n,) -> counts (R, G) -> the figures of `metrics.ordinal.grades`."""
   y, p = of_classes.check(y, p, classes)
-  guess = median(p)
+  guess = tasks.median(p)
   off = np.abs(y - guess)
   rows = np.stack([of_classes.nll(y, p), off <= 1, off, y, guess, y * y, guess * guess, y * guess], 1)
   row_sums = sums(rows, group, count)
