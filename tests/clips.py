@@ -57,3 +57,17 @@ def rotate_90(path: str | Path) -> None:
   matrix = (0, 0x10000, 0, -0x10000, 0, 0, 0, 0, 0x40000000)
   data[at:at + 36] = b"".join(v.to_bytes(4, "big", signed=True) for v in matrix)
   Path(path).write_bytes(data)
+
+
+def repeat_clip(source: str | Path, path: str | Path, times: int) -> str:
+  """Writes the packets of a video `times` times, one after the other: hours of video in seconds. Returns the path."""
+  with av.open(str(path), "w") as out, av.open(str(source)) as video:
+    stream = out.add_stream_from_template(video.streams.video[0])
+    packets = [p for p in video.demux(video=0) if p.size]
+    length = max(p.pts + p.duration for p in packets)
+    for i in range(times):
+      for packet in packets:
+        packet.pts, packet.dts, packet.stream = packet.pts + i * length, packet.dts + i * length, stream
+        out.mux(packet)
+        packet.pts, packet.dts = packet.pts - i * length, packet.dts - i * length
+  return str(path)

@@ -86,6 +86,13 @@ def test_a_value_of_another_type_is_an_error_that_names_the_file(tmp_path):
     (dict(data=dict(fps=-1.0)), r"config\.data\.fps is -1.0; expected a number above 0"),
     (dict(data=dict(size=65)), r"config\.data\.size is 65, larger than config\.data\.resize, 64"),
     (dict(data=dict(split=(0.5, 0.5, 0.5))), r"config\.data\.split is \(0.5, 0.5, 0.5\); expected three shares"),
+    (dict(data=dict(folds=1)), r"config\.data\.folds is 1; expected 2 or more"),
+    (dict(data=dict(shots=2), sequence=dict(unit="patient")),
+     r"config\.data\.shots is 2, which chooses single clips, but config\.sequence\.unit is 'patient'"),
+    (dict(data=dict(sampler="balance")), r"config\.data\.sampler is 'balance'; did you mean 'balanced'\?"),
+    (dict(data=dict(shots=-1)), r"config\.data\.shots is -1; expected 0 to inf"),
+    (dict(eval=dict(threshold="yuden")), r"config\.eval\.threshold is 'yuden'; did you mean 'youden'\?"),
+    (dict(eval=dict(rate=90.0)), r"config\.eval\.rate is 90.0; expected 0 to 1"),
     (dict(data=dict(channels=2)), r"config\.data\.channels is 2(.|\n)*1, 3"),
     (dict(model=dict(head="attentive", depth=5)), r"config\.model\.depth is 5; the attentive head has 1 to 4 blocks"),
     (dict(model=dict(depth=0)), r"config\.model\.depth is 0; expected a number above 0"),
@@ -153,3 +160,16 @@ def test_the_difference_shows_what_moves_a_figure_and_no_more(tiny_config):
   new.train.update(log_every=5, batch=4)
   new.groups.head.lr = 0.5
   assert configs.difference(tiny_config, new) == ["groups.head.lr: 0.01 -> 0.5", "train.batch: 8 -> 4"]
+
+
+@pytest.mark.parametrize(("updates", "kind", "usual"), [({"sampler": "balanced"}, "multi", "'shuffle'"),
+                                                        ({"shots": 2}, "regression", "0")])
+def test_what_goes_by_classes_needs_a_task_with_classes(updates, kind, usual, tmp_path):
+  config = tiny.make_config(tmp_path / "clips.csv", tmp_path, data=updates)
+  with config.unlocked():
+    config.tasks = {"ef": {"kind": kind}}
+  with pytest.raises(ConfigError, match=rf"goes by classes(.|\n)*'ef': '{kind}'(.|\n)*leave it at {usual}"):
+    configs.check(config)
+  with config.unlocked():
+    config.tasks = {"ef": {"kind": kind}, "grade": {"kind": "ordinal"}}
+  configs.check(config)

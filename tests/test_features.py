@@ -45,7 +45,11 @@ def fit(made, batches, steps=4):
   return losses, np.asarray(state.params["head/label/kernel"])
 
 
-@pytest.mark.parametrize("updates", [{}, {"augment": {"enabled": True, "copies": 2}}], ids=["plain", "augmented"])
+AUGMENTED = {"augment": {"enabled": True, "copies": 2}}
+
+
+@pytest.mark.parametrize("updates", [{}, AUGMENTED, {**AUGMENTED, "data": {"sampler": "balanced"}}],
+                         ids=["plain", "augmented", "balanced"])
 def test_head_trained_on_features_equals_head_trained_on_clips(tiny_csv, tmp_path, updates):
   made = make(tiny_csv, tmp_path, **updates)
   config, manifest, *_ = made

@@ -24,6 +24,12 @@ def test_rows_outside_the_mask_do_not_count_even_if_nan():
   assert float(figures["loss"]) == 2.0 and float(figures["accuracy"]) == pytest.approx(1 / 3)
 
 
+def test_clips_without_a_label_count_in_no_accuracy():
+  losses, logits, labels, mask = batch([True, True, True, False])
+  figures = metrics.step(losses, logits, labels.at[1].set(-1), mask).compute()
+  assert float(figures["accuracy"]) == 0.5 and float(figures["loss"]) == 2.0
+
+
 def test_merging_uneven_batches_weighs_clips_and_not_batches():
   many, one = metrics.step(*batch([True, True, False, False])), metrics.step(*batch([False, False, True, False]))
   figures = many.merge(one).compute()

@@ -5,7 +5,7 @@ import pytest
 
 from configs import default
 from tests.clips import frames, write_clip
-from vft import predict
+from vft import forward, predict
 
 
 def make_config(stride_s=0.0, **evaluation):
@@ -58,3 +58,13 @@ def test_a_broken_file_is_named_and_the_next_one_read(video, tmp_path):
   (tmp_path / "bad.mp4").write_bytes(b"hello")
   _, seen, bad = clips([tmp_path / "bad.mp4", video], make_config())
   assert [p for p, _ in seen] == [video] and "not a video" in bad[tmp_path / "bad.mp4"]
+
+
+def test_on_cpus_a_batch_passes_a_few_clips_at_a_time(monkeypatch):
+  devices = jax.device_count()
+  batch = {"video": np.zeros((6 * devices, 2, 4, 8, 8, 3), np.uint8), "row": np.arange(6 * devices),
+           "label": {"a": np.arange(6 * devices)}}
+  monkeypatch.setattr(forward, "CPU_PIXELS", 5 * 2 * 4 * 8 * 8)  # five clips; three divide the batch evenly
+  parts = list(forward.clip_parts(batch))
+  assert [len(p["row"]) for p in parts] == 2 * [3 * devices]
+  np.testing.assert_array_equal(np.concatenate([p["label"]["a"] for p in parts]), batch["row"])

@@ -3,6 +3,7 @@ import json
 import random
 import signal
 import time
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -11,10 +12,11 @@ import pandas as pd
 import pytest
 
 from tests import tiny
+from vft import calibration, metrics, run
 from vft import config as configs
-from vft import run
 
-CONFIGS = sorted(p.stem for p in configs.SHIPPED.glob("*.py") if p.stem not in ("__init__", "default", "presets"))
+LAYOUTS = [p.stem for p in (Path(__file__).parent / "layouts").glob("*.py")]  # their configs: data/test_layouts.py
+CONFIGS = sorted(p.stem for p in configs.SHIPPED.glob("*.py") if p.stem not in (*LAYOUTS, "default", "presets"))
 
 
 def final_arrays(folder):
@@ -74,6 +76,25 @@ def test_controls_stand_beside_the_result_with_paired_differences(tiny_csv, tmp_
   kept = json.loads((tmp_path / "run" / "features.json").read_text())
   assert kept == {"clips": 24, "computed": 24, "bytes": 24 * 128 * 4}
   assert result["data"]["grouped_by"] == "patient" and not result["data"]["simulated"]
+  check_calibration(tmp_path / "run", result)
+
+
+def check_calibration(folder, result):
+  """Chosen on validation videos alone; test figures of tempered videos, decided at the threshold, before pooling."""
+  y, p, groups = zip(*((t.label == "slow", t[["p_fast", "p_slow"]].to_numpy(), t.group) for t in (
+      pd.read_csv(folder / f"predictions_{s}.csv") for s in ("val", "test"))), strict=True)
+  entry = json.loads((folder / "calibration.json").read_text())["label"]
+  want = calibration.fit("single", y[0].astype(int), p[0])
+  assert entry == result["calibration"]["label"] and entry["thresholds"] == pytest.approx(want["thresholds"])
+  assert entry["temperature"] == pytest.approx(want["temperature"]) and entry["clips"] == 4
+  tempered = calibration.apply(p[1], entry)
+  for level, (probs, labels, _) in {"video": (tempered, y[1].astype(int), None),
+                                    "patient": metrics.pool(tempered, y[1].astype(int), groups[1])}.items():
+    want = metrics.figures("single", labels, probs, classes=("fast", "slow"), thresholds=calibration.thresholds(entry))
+    got = result["test_calibrated"][level]
+    assert {k: f["value"] for k, f in got.items()} == pytest.approx(want)
+    assert all(f["low"] is None or f["low"] <= f["high"] for f in got.values())
+  assert result["test_calibrated"]["video"]["ece"] != result["test"]["video"]["ece"]
 
 
 @pytest.mark.parametrize("name", CONFIGS)

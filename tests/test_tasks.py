@@ -62,3 +62,14 @@ def test_outputs_become_cells_again():
   assert tasks.decide(MANY, np.array([[0.9, 0.6], [0.1, 0.2]])) == ["blood|smoke", "-"]
   assert list(tasks.columns(EF, np.array([[55.5]]), alone=False)) == ["ef_predicted"]
   assert list(tasks.columns(SINGLE, np.array([[0.9, 0.1]]), alone=True)) == ["predicted", "p_cyst", "p_polyp"]
+
+
+def test_what_is_said_of_grades_is_what_the_figures_count():
+  grade = tasks.Task("grade", "ordinal", ("0", "1", "2"))
+  probs = np.array([[0.4, 0.25, 0.35], [0.1, 0.2, 0.7], [0.6, 0.3, 0.1]])
+  assert tasks.decide(grade, probs) == ["1", "2", "0"]  # not the most probable: the one with half on either side
+
+
+def test_classes_of_the_config_or_source_are_those_of_a_lone_task():
+  assert tasks.make_tasks({}, ("a", "b"))[0].classes == ("a", "b")
+  assert [t.classes for t in tasks.make_tasks({"x": {}, "y": {}}, ("a", "b"))] == [(), ()]

@@ -9,10 +9,11 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from vft import features, forward, startup
+from vft import features, forward, sequences, startup
 from vft import workdir as workdirs
 from vft.data import manifest as manifests
 from vft.data import pipeline, skipped
+from vft.data.sequences import Sequences
 from vft.hooks import Stop, Tick, montage
 from vft.writer import Clock, Writer
 
@@ -27,29 +28,37 @@ class Batches:
 
 def make_batches(config: ConfigDict, manifest: manifests.Manifest, begin: startup.Prepared, folder: Path,
                  mesh: jax.sharding.Mesh, writer: Writer, clock: Clock, stop: Stop) -> Batches:
-  """Where only the head trains, the trunk runs once over every clip; else clips are decoded again for every epoch."""
+  """Where only the head trains, the trunk runs once over every clip; else clips are decoded again for every epoch.
+
+  Raises ConfigError where sequences are asked for and the trunk trains.
+  """
   size, start_step, views = config.train.batch, int(begin.state.step), config.eval.views
   failed: set[int] = set()
+  if isinstance(manifest, Sequences):
+    sequences.check(config, begin.blocks)
   if begin.blocks or not config.features.cache:
     batches = pipeline.train_batches(manifest, config, batch=size, start_step=start_step)
     return Batches(skipped.watch(batches, failed), lambda split: skipped.watch(pipeline.eval_batches(
         manifest, config, manifest.rows(split), batch=size, views=views, crops=config.eval.crops), failed), failed)
-  held_out = np.sort(np.concatenate([manifest.rows("val"), manifest.rows("test")]))
   compute = partial(features.compute, model=begin.model, params=begin.state.params, batch_stats=begin.state.batch_stats,
-                    manifest=manifest, config=config, mesh=mesh, tick=Tick(writer, clock, stop))
+                    manifest=manifest.shown, config=config, mesh=mesh, tick=Tick(writer, clock, stop))
   with clock("features"):
-    seen = compute(rows=manifest.rows("train"), views=1, train=True)
+    seen = compute(rows=manifest.clip_rows("train"), views=1, train=True)
+    held_out = np.sort(np.concatenate([manifest.clip_rows("val"), manifest.clip_rows("test")]))
     unseen = compute(rows=held_out, views=views, train=False)
   workdirs.write_json(folder / "features.json", features.summary(seen, unseen))
+  if isinstance(manifest, Sequences):
+    return Batches(sequences.train_batches(seen, manifest, config, start_step=start_step),
+                   lambda split: sequences.eval_batches(unseen, manifest, split, size), seen.failed | unseen.failed)
   return Batches(features.train_batches(seen, manifest, config, start_step=start_step),
                  lambda split: features.eval_batches(unseen, manifest, manifest.rows(split), size),
                  seen.failed | unseen.failed)
 
 
 def startup_clips(config: ConfigDict, manifest: manifests.Manifest, count: int = 0) -> Iterator[dict[str, Any]]:
-  """The first training clips in the order of the run, `count` or config.init.stats_clips of them, not augmented."""
-  rows = manifest.rows("train")
-  order = pipeline.order(len(rows), config.seed)
+  """The first training clips in their shuffled order, `count` or config.init.stats_clips of them, not augmented."""
+  manifest, rows = manifest.shown, manifest.clip_rows("train")
+  order = pipeline.Order(len(rows), config.seed)
   chosen = rows[np.array([order[i] for i in range(min(count or config.init.stats_clips, len(rows)))])]
   here = config.copy_and_resolve_references()
   here.data.workers = 0  # too few clips for processes of their own

@@ -24,8 +24,13 @@ CHOICES = {
     "loss.regression": ("l1", "l2", "huber"),
     "data.channels": (1, 3),
     "data.crop": ("centre", "sector"),
+    "data.on_duplicate": ("error", "drop"),
     "data.sampling": ("dense", "duration", "uniform"),
+    "data.sampler": ("shuffle", "balanced"),
+    "eval.threshold": ("youden", "sensitivity"),
     "eval.crops": (1, 3),
+    "sequence.unit": ("clip", "video", "patient"),
+    "sequence.boundary_rule": ("neighbours", "cholec80", "m2cai16"),
     "model.dtype": ("float32", "bfloat16"),
     "model.bn": ("stored", "batch"),
     "optim.name": ("adamw", "adam", "sgd"),
@@ -33,14 +38,15 @@ CHOICES = {
 SCHEDULES = ("constant", "linear", "cosine")
 CONTROLS = ("majority", "single_frame", "random_trunk")
 POSITIVE = ("data.num_frames", "data.fps", "data.resize", "data.size", "data.max_pixels", "train.batch", "train.accum",
-            "data.duration_s", "augment.repeats", "train.epochs", "train.eval_every", "train.log_every",
-            "features.batch", "eval.views", "eval.topk", "eval.bootstrap", "mesh.fsdp", "init.stats_clips",
-            "model.depth")
+            "data.duration_s", "data.decode_timeout_s", "augment.repeats", "train.epochs", "train.eval_every",
+            "train.log_every", "features.batch", "eval.views", "eval.topk", "eval.bootstrap", "mesh.fsdp",
+            "init.stats_clips", "model.depth")
 # Fields that may change between a run and its continuation: they move no figure.
 BETWEEN = {
     "optim.warmup": (0, 1), "optim.clip_norm": (0, math.inf), "optim.group.lr": (0, math.inf),
     "optim.group.wd": (0, math.inf), "model.dropout": (0, 0.999), "train.label_smoothing": (0, 1),
     "data.frame_rate": (0, 10_000), "data.workers": (0, 1024), "data.max_bad_fraction": (0, 1),
+    "sequence.boundary_s": (0, math.inf), "data.shots": (0, math.inf), "data.folds": (0, math.inf), "eval.rate": (0, 1),
     "augment.copies": (0, math.inf), "augment.flip": (0, 1),
     "augment.blur": (0, 1), "augment.brightness": (0, 1), "augment.contrast": (0, 1), "augment.blur_sigma": (0, 100),
     "augment.saturation": (0, 1), "augment.hue": (0, 0.5), "augment.rotate": (0, 180), "augment.randaugment": (0, 100),
@@ -50,9 +56,11 @@ BETWEEN = {
 # Fields that a head does not look at, and what they then must be.
 IDLE = {"attentive": ("pool", "temporal"), "transformer": ("temporal",), "tcn": ("temporal",),
         "original": ("pool", "temporal")}
+HEADS = {"video": ("linear", "mlp", "transformer", "tcn"), "patient": ("linear", "mlp")}  # of sequence.unit
 UNUSED = {"pool": "", "temporal": "mean"}
 FREE = ("groups", "tasks", "model.options", "data.options")  # their keys are the user's
-HARMLESS = ("data.workers", "data.tfds_dir", "data.stride_s", "eval.chunk", "features", "log", "train.log_every")
+HARMLESS = ("data.workers", "data.decode_timeout_s", "data.tfds_dir", "data.stride_s", "eval.chunk", "features", "log",
+            "train.log_every")
 
 
 def _load_module(name: str, path: Path):
@@ -139,9 +147,11 @@ def check(config: ConfigDict) -> None:
   _check_augment(config)
   _check_reading(config.data)
   _check_model(config.model)
+  _check_sequence(config)
   _check_init(config)
   _check_groups(config)
   _check_tasks(config)
+  _check_subsets(config)
 
 
 def _check_tasks(config: ConfigDict) -> None:
@@ -152,8 +162,27 @@ def _check_tasks(config: ConfigDict) -> None:
     for key in task:
       _choice(f"a key of config.tasks.{name}", key, ("kind", "column", "classes", "weight"))
     _choice(f"config.tasks.{name}.kind", task.get("kind", "single"), ("single", "multi", "ordinal", "regression"))
+    if config.data.classes and len(config.tasks) > 1:
+      raise ConfigError(f"config.data.classes cannot be those of all of {', '.join(config.tasks)}; give each its own: "
+                        f"c.tasks = dict({name}=dict(classes=(...)), ...).")
     if task.get("weight", 1.0) <= 0:
       raise ConfigError(f"config.tasks.{name}.weight is {task.weight}; expected a number above 0.")
+
+
+def _check_subsets(config: ConfigDict) -> None:
+  """Fields of config.data that go by the classes of a task, and the number of folds."""
+  kinds = {name: task.get("kind", "single") for name, task in config.tasks.items()}
+  for field, usual in (("shots", 0), ("sampler", "shuffle")):
+    if config.data[field] != usual and kinds and not {"single", "ordinal"} & set(kinds.values()):
+      raise ConfigError(f"config.data.{field} is {config.data[field]!r}, which goes by classes, but no task has "
+                        f"one class or grade a clip: {kinds}.\nAdd a task of kind single or ordinal, or leave it at "
+                        f"{usual!r}.")
+    fits = ("clip", "patient") if field == "sampler" else ("clip",)
+    if config.data[field] != usual and config.sequence.unit not in fits:
+      raise ConfigError(f"config.data.{field} is {config.data[field]!r}, which chooses single clips, but config."
+                        f"sequence.unit is {config.sequence.unit!r}: leave it at {usual!r}, or set the unit to 'clip'.")
+  if config.data.folds == 1:
+    raise ConfigError("config.data.folds is 1; expected 2 or more, such as --config.data.folds=5, or 0 for one run.")
 
 
 def _check_augment(config: ConfigDict) -> None:
@@ -209,6 +238,22 @@ def _check_model(model: ConfigDict) -> None:
       raise ConfigError(f"config.model.{field} is {tuple(model[field])}; expected three numbers, of red, green and "
                         f"blue, in 0..1{' and above 0' if lowest else ''}, such as (0.5, 0.5, 0.5). Divide those of "
                         "pixels in 0..255 by 255.")
+
+
+def _check_sequence(config: ConfigDict) -> None:
+  """The head that a sequence needs, and what is about single clips only."""
+  unit, m = config.sequence.unit, config.model
+  if unit != "clip":
+    _choice(f"config.model.head, where config.sequence.unit is {unit!r},", m.head, HEADS[unit])
+    if config.augment.flip_pairs:
+      raise ConfigError("config.augment.flip_pairs swaps the labels of single clips, but config.sequence.unit is "
+                        f"{unit!r}: set it to (), and config.augment.flip to 0 where side matters.")
+  if unit == "video" and config.eval.views * config.eval.crops > 1:
+    raise ConfigError("config.eval.views and config.eval.crops are about videos with one label; where config.sequence."
+                      "unit is 'video' every moment is one clip: set both to 1.")
+  if m.stages > 1 and (unit, m.head) != ("video", "tcn"):
+    raise ConfigError(f"config.model.stages is {m.stages}, which only the head 'tcn' over config.sequence.unit='video' "
+                      "has: set it to 1.")
 
 
 def _check_init(config: ConfigDict) -> None:

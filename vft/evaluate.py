@@ -1,4 +1,5 @@
 """Validation and test: logits of every clip -> views -> videos -> patients -> figures with intervals."""
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -9,11 +10,12 @@ import numpy as np
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
-from vft import forward, metrics, objective, sharding, stats
+from vft import calibration, forward, metrics, objective, sharding, stats
 from vft.data.manifest import Manifest
 from vft.tasks import Task
 
 Level = tuple[np.ndarray, np.ndarray, np.ndarray]  # outputs, labels and groups
+Procedure = tuple[np.ndarray, np.ndarray]  # labels and predicted (S,)
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Predictions:
 def _view_sums(model: Any, params: Any, batch_stats: Any, batch: Any, pixels: forward.Pixels,
                tasks: tuple[Task, ...]) -> dict[str, jax.Array]:
   logits, _ = forward.logits(model, params, batch_stats, batch, pixels)
-  return {t.name: objective.values(t, logits[t.name]).sum(axis=1) for t in tasks}  # (B, K)
+  return {t.name: objective.values(t, logits[t.name]).sum(axis=1) for t in tasks}  # (B, K), of moments (B, S, K)
 
 
 def predict(model: Any, params: Mapping[str, Any], batch_stats: Mapping[str, Any], pixels: forward.Pixels,
@@ -43,7 +45,7 @@ def predict(model: Any, params: Mapping[str, Any], batch_stats: Mapping[str, Any
   `chunk`: views of a clip per forward pass, 0 = all of them.
   """
   rows, found = [np.zeros(0, np.int32)], {t.name: [] for t in tasks}
-  for batch in batches:
+  for batch in itertools.chain.from_iterable(map(forward.clip_parts, batches)):
     views = batch["tokens" if "tokens" in batch else "video"].shape[1]
     parts = [_view_sums(model, params, batch_stats, sharding.put_batch(part, mesh), pixels, tasks)
              for part in forward.view_chunks(batch, chunk)]
@@ -61,11 +63,15 @@ def predict(model: Any, params: Mapping[str, Any], batch_stats: Mapping[str, Any
 
 
 def levels(predictions: Predictions, manifest: Manifest, task: Task) -> dict[str, Level]:
-  """{"video": (outputs, labels, groups), "patient": ...}; no patient level where a patient's rows have two labels."""
+  """{"video": (outputs, labels, groups), "patient": ...}; no patient level where a patient's rows have two labels.
+
+  A row is a video, a moment of one, or (no other level then) a patient.
+  """
   labels, groups = manifest.labels(predictions.rows)[task.name], manifest.groups(predictions.rows)
   outputs = predictions.outputs[task.name]
-  found = {"video": (outputs, labels, groups)}
-  pooled = metrics.pool(outputs, labels, groups) if manifest.grouped_by == "patient" else None
+  found = {manifest.level: (outputs, labels, groups)}
+  several = manifest.unit == "clip" and manifest.grouped_by == "patient"
+  pooled = metrics.pool(outputs, labels, groups) if several else None
   return found if pooled is None else {**found, "patient": pooled}
 
 
@@ -80,15 +86,60 @@ def _by_level(manifest: Manifest, measure: Callable[[Task], dict[str, dict[str, 
 
 
 def _options(task: Task, config: ConfigDict) -> dict[str, Any]:
-  return dict(kind=task.kind, classes=task.classes, topk=config.eval.topk)
+  return dict(kind=task.kind, classes=task.classes, topk=config.eval.topk, rate=config.eval.rate)
 
 
-def figures(predictions: Predictions, manifest: Manifest, config: ConfigDict) -> dict[str, Any]:
-  """{"video": {metric: {value, low, high, n}}, "patient": ...}, 95 % by patient bootstrap."""
+def _phase_options(task: Task, config: ConfigDict) -> dict[str, Any]:
+  s = config.sequence
+  return dict(classes=task.classes, fps=s.fps, boundary_s=s.boundary_s, rule=s.boundary_rule)
+
+
+def _procedures(predictions: Predictions, manifest: Manifest, task: Task) -> list[tuple[Procedure, str]]:
+  """((labels (S,), predicted (S,)), group) of each video of moments; [] where rows are none, or have no one label."""
+  if manifest.unit != "video" or task.kind != "single":
+    return []
+  videos = manifest.table.video.iloc[predictions.rows].to_numpy(str)
+  labels, groups = manifest.labels(predictions.rows)[task.name], manifest.groups(predictions.rows)
+  guesses = predictions.outputs[task.name].argmax(axis=1)
+  cuts = np.flatnonzero(videos[1:] != videos[:-1]) + 1  # the rows of a video stand together, in order of time
+  parts = zip(*(np.split(x, cuts) for x in (labels, guesses, groups)), strict=True)
+  return [((y, guess), str(group[0])) for y, guess, group in parts if (y >= 0).any()]
+
+
+def calibrate(val: Predictions, manifest: Manifest, config: ConfigDict) -> dict[str, dict[str, Any]]:
+  """{task: entry of calibration.json} of the tasks with classes, from validation alone; {} without eval.calibrate."""
+  labels = manifest.labels(val.rows)
+  return {t.name: calibration.fit(t.kind, labels[t.name], val.outputs[t.name], rule=config.eval.threshold,
+                                  rate=config.eval.rate)
+          for t in manifest.tasks if t.kind != "regression" and config.eval.calibrate}
+
+
+def calibrated(predictions: Predictions, entries: Mapping[str, Mapping[str, Any]]) -> Predictions:
+  """The same with calibrated probabilities, for the tasks that have an entry."""
+  return Predictions(predictions.rows, {t: calibration.apply(x, entries[t]) if t in entries else x
+                                        for t, x in predictions.outputs.items()})
+
+
+def figures(predictions: Predictions, manifest: Manifest, config: ConfigDict,
+            entries: Mapping[str, Mapping[str, Any]] | None = None) -> dict[str, Any]:
+  """{"video": {metric: {value, low, high, n}}, "patient": ...}, 95 % by patient bootstrap.
+
+  With `entries` of `calibrate`: of calibrated probabilities, pooled over a patient's videos after the temperature, and
+  decided at the thresholds, which were chosen on videos. Their own uncertainty is not in the intervals.
+  """
+  entries = entries or {}
+  predictions = calibrated(predictions, entries)
+
   def measure(task: Task) -> dict[str, Any]:
-    return {level: stats.figures(labels, outputs, groups, n=config.eval.bootstrap, seed=config.seed,
-                                 **_options(task, config))
-            for level, (outputs, labels, groups) in levels(predictions, manifest, task).items()}
+    drawn = dict(n=config.eval.bootstrap, seed=config.seed)
+    options = dict(_options(task, config),
+                   thresholds=calibration.thresholds(entries[task.name]) if task.name in entries else None)
+    found = {level: stats.figures(labels, outputs, groups, **drawn, **options)
+             for level, (outputs, labels, groups) in levels(predictions, manifest, task).items()}
+    if procedures := _procedures(predictions, manifest, task):
+      videos, groups = zip(*procedures, strict=True)
+      found["video"] |= stats.phase(videos, groups, **drawn, **_phase_options(task, config))
+    return found
   return _by_level(manifest, measure)
 
 
@@ -130,9 +181,12 @@ def make_evaluator(model: Any, pixels: forward.Pixels, batches: Callable[[], Ite
     labels = manifest.labels(found.rows)
     by_task = {t: metrics.figures(labels=labels[t.name], outputs=found.outputs[t.name], **_options(t, config))
                for t in manifest.tasks}
+    for task in manifest.tasks:
+      if procedures := _procedures(found, manifest, task):
+        by_task[task] |= metrics.phase.figures([video for video, _ in procedures], **_phase_options(task, config))
     flat = _by_level(manifest, lambda task: {"video": by_task[task]})["video"]
     flat["loss"] = sum(t.weight * _loss(t, f) for t, f in by_task.items())
-    return flat, confusion(found, manifest).get("video", {})
+    return flat, confusion(found, manifest).get(manifest.level, {})
   return evaluate
 
 

@@ -156,13 +156,14 @@ def compute(model: Any, params: Mapping[str, Any], batch_stats: Mapping[str, Any
   with contextlib.closing(batches):  # ends the decoding processes
     for number, clips in enumerate(batches):
       parts = []
-      for views_part in forward.view_chunks(clips, config.eval.chunk):
-        on_device = sharding.put_batch(views_part, mesh)
+      for part in forward.clip_parts(clips):
+        on_device = [sharding.put_batch(seen, mesh) for seen in forward.view_chunks(part, config.eval.chunk)]
         if not number and not parts:
-          shape = _pass.eval_shape(model, params, batch_stats, on_device, pixels, train).shape
+          shape = _pass.eval_shape(model, params, batch_stats, on_device[0], pixels, train).shape
           check_size(len(missing) * copies, views * crops, shape[2], shape[3], config, folder)
-        parts.append(np.asarray(_pass(model, params, batch_stats, on_device, pixels, train)))
-      tokens = np.concatenate(parts, axis=1)
+        found = [np.asarray(_pass(model, params, batch_stats, x, pixels, train)) for x in on_device]
+        parts.append(np.concatenate(found, axis=1))
+      tokens = np.concatenate(parts)
       named = zip(clips["row"].tolist(), clips["copy"].tolist(), clips["mask"], tokens, strict=True)
       for row, copy, good, value in named:
         if good:
@@ -187,13 +188,10 @@ def summary(*parts: Features) -> dict[str, int]:
 def train_batches(features: Features, manifest: Manifest, config: ConfigDict, *,
                   start_step: int) -> Iterator[dict[str, Any]]:
   """The same clips in the same order as `pipeline.train_batches`, as tokens."""
-  rows, size = manifest.rows("train"), config.train.batch
-  order = pipeline.order(len(rows), config.seed)
-  step = start_step
+  size, order, step = config.train.batch, pipeline.TrainOrder.make(manifest, config), start_step
   while True:
-    samples = [pipeline.train_sample(g, len(rows), config.augment) for g in range(step * size, (step + 1) * size)]
-    chosen = rows[np.array([order[item] for item, _ in samples])]
-    copies = np.array([copy for _, copy in samples]) if config.augment.enabled else np.zeros(size, int)
+    chosen, copies = np.array([order(g) for g in range(step * size, (step + 1) * size)]).T
+    copies = copies if config.augment.enabled else np.zeros(size, int)  # those not augmented are all alike
     yield features.batch(chosen, copies, manifest.labels(chosen), np.ones(size, bool))
     step += 1
 

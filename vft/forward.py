@@ -1,4 +1,6 @@
 """From a batch (clips or cached tokens) to logits, on the device: crop or augment, normalise, trunk, head."""
+import math
+import operator
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -12,6 +14,7 @@ from vft.data import augment
 from vft.data.augment import mix
 
 Flat = Mapping[str, Any]
+CPU_PIXELS = 800_000  # frames x height x width that pass a trunk at once, per CPU device: four clips of 16 x 112 x 112
 
 
 class Pixels(NamedTuple):
@@ -59,6 +62,18 @@ def view_chunks(batch: Flat, chunk: int) -> Iterator[dict[str, Any]]:
     yield {**batch, name: batch[name][:, start:start + (chunk or views)]}
 
 
+def clip_parts(batch: Flat) -> Iterator[Flat]:
+  """The same batch, on CPUs a few clips at a time: hardly slower (measured), and the memory is that of a few clips."""
+  count = len(batch["row"])
+  size = count
+  if "video" in batch and jax.default_backend() == "cpu":
+    pixels = math.prod(batch["video"].shape[1:5])  # of a clip and all its views
+    most = max(1, CPU_PIXELS // pixels)
+    size = jax.device_count() * max(k for k in range(1, most + 1) if k == 1 or count % (k * jax.device_count()) == 0)
+  for start in range(0, count, size):
+    yield jax.tree.map(operator.itemgetter(slice(start, start + size)), batch)
+
+
 def variables(params: Flat, stats: Flat) -> dict[str, Any]:
   """Flat parameters and BatchNorm statistics -> what linen's apply takes."""
   return {"params": trees.unflatten(params), "batch_stats": trees.unflatten(stats)}
@@ -75,10 +90,10 @@ def pooled_tokens(model: nn.Module, params: Flat, stats: Flat, batch: Flat, pixe
 
 def logits(model: nn.Module, params: Flat, stats: Flat, batch: Flat, pixels: Pixels, *, train: bool = False,
            train_trunk: bool = False, rng: jax.Array | None = None) -> tuple[dict[str, jax.Array], Flat]:
-  """Batch -> {task: (B, V, K)} and the BatchNorm statistics after it.
+  """Batch -> {task: (B, V, K)}, of moments (B, V, S, K), and the BatchNorm statistics after it.
 
   Args:
-    batch: with "video" (B, V, T, R, R, 3) or cached "tokens" (B, V, N, D).
+    batch: with "video" (B, V, T, R, R, 3) or cached "tokens" (B, V, N, D); of sequences also "present" (B, V, N).
     train: augmentation and the head's dropout.
     train_trunk: whether some of the trunk trains; a frozen one runs in eval mode.
     rng: key of dropout.
@@ -86,8 +101,9 @@ def logits(model: nn.Module, params: Flat, stats: Flat, batch: Flat, pixels: Pix
   rngs = {} if rng is None else {"dropout": rng}
   if "tokens" in batch:
     b, v, n, d = batch["tokens"].shape
-    out: Any = model.apply(variables(params, stats), batch["tokens"].reshape(b * v, n, d), (n, 1, 1), train, rngs=rngs,
-                      method="head")
+    present = batch["present"].reshape(b * v, n) if "present" in batch else None
+    out: Any = model.apply(variables(params, stats), batch["tokens"].reshape(b * v, n, d), (n, 1, 1), train, present,
+                           rngs=rngs, method="head")
   else:
     b, v = batch["video"].shape[:2]
     def run(m, video):
@@ -96,4 +112,4 @@ def logits(model: nn.Module, params: Flat, stats: Flat, batch: Flat, pixels: Pix
     out, new = model.apply(variables(params, stats), inputs(batch, pixels, train), rngs=rngs, method=run,
                            mutable=["batch_stats"])
     stats = {**stats, **trees.flatten(new.get("batch_stats", {}))}
-  return {task: x.reshape(b, v, -1) for task, x in out.items()}, stats
+  return {task: x.reshape(b, v, *x.shape[1:]) for task, x in out.items()}, stats

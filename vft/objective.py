@@ -17,15 +17,26 @@ Loss = Callable[[Mapping[str, jax.Array], Mapping[str, jax.Array]], jax.Array]
 def make_loss(config: ConfigDict, tasks: tuple[Task, ...], labels: Mapping[str, np.ndarray]) -> Loss:
   """Returns f({task: logits (B, K)}, {task: labels (B, ...)}) -> (B,), the weighted sum over the tasks.
 
+  Of moments logits (B, S, K), or (B, S, stages, K) whose losses are averaged, and labels (B, S, ...) -> (B, S).
+
   A missing label adds nothing to its clip. `labels` are those of the training clips: their counts give class weights
   and priors. Raises ConfigError and DataError as `losses.class_weights`.
   """
-  parts = {task.name: _one(config, task, labels[task.name]) for task in tasks}
+  parts = {task.name: _of_moments(_one(config, task, labels[task.name])) for task in tasks}
 
   def total(logits: Mapping[str, jax.Array], batch: Mapping[str, jax.Array]) -> jax.Array:
     return sum((task.weight * parts[task.name](logits[task.name], batch[task.name]) for task in tasks),
                start=jnp.zeros(()))
   return total
+
+
+def _of_moments(loss: Callable[[jax.Array, jax.Array], jax.Array]) -> Callable[[jax.Array, jax.Array], jax.Array]:
+  """A loss of clips -> the same of clips, of moments, and of several stages of moments."""
+  def any_rank(x: jax.Array, y: jax.Array) -> jax.Array:
+    return loss(x, y) if x.ndim == 2 else over_moments(x, y) if x.ndim == 3 else over_stages(x, y).mean(axis=0)
+  over_moments = jax.vmap(loss)
+  over_stages = jax.vmap(over_moments, in_axes=(2, None))
+  return any_rank
 
 
 def _one(config: ConfigDict, task: Task, labels: np.ndarray) -> Callable[[jax.Array, jax.Array], jax.Array]:

@@ -1,5 +1,6 @@
 """What a finished run says of videos: its own splits as CSV, and any file or folder."""
 import contextlib
+import dataclasses
 import json
 import sys
 from collections.abc import Iterator
@@ -11,21 +12,57 @@ import numpy as np
 import pandas as pd
 from ml_collections import ConfigDict
 
-from vft import evaluate, sharding, startup, tasks
+from vft import calibration, evaluate, sharding, startup, tasks
+from vft import sequences as whole
 from vft import workdir as workdirs
 from vft.data import manifest as manifests
-from vft.data import readers, sampling
+from vft.data import readers, sampling, sequences
 from vft.errors import ConfigError, DataError
 
 NEAR_S = 5.0  # windows with a smaller gap are decoded in one go, which is faster than a seek to each
 
 
 def write_predictions(path: Path, found: evaluate.Predictions, manifest: manifests.Manifest) -> None:
-  """One line per video: id, path, group, the label of each task, then tasks.columns (the mean over views)."""
+  """One line per video: id, path, group, the label of each task, then tasks.columns (the mean over views).
+
+  Probabilities are as the model gives them, before calibration, with all digits of float32.
+  """
+  path.parent.mkdir(parents=True, exist_ok=True)
   names = [t.name for t in manifest.tasks]
   table = manifest.table.iloc[found.rows][["id", "path", "group", *names]].reset_index(drop=True)
   said = _columns(manifest.tasks, found.outputs)
-  pd.concat([table, pd.DataFrame(said)], axis=1).to_csv(path, index=False, float_format="%.6f")
+  pd.concat([table, pd.DataFrame(said)], axis=1).to_csv(path, index=False, float_format="%.9g")
+
+
+def read_predictions(path: Path, manifest: manifests.Manifest) -> evaluate.Predictions:
+  """What `write_predictions` wrote, for the rows with these ids in `manifest`; a regression to its six digits."""
+  table = pd.read_csv(path, dtype={"id": str}, keep_default_na=False)
+  rows = pd.Series(manifest.table.row.to_numpy(), index=manifest.table.id)[table.id].to_numpy()
+  outputs = {}
+  for task in manifest.tasks:
+    prefix = "" if len(manifest.tasks) == 1 else f"{task.name}_"
+    columns = [f"{prefix}p_{c}" for c in task.classes] or [f"{prefix}predicted"]
+    outputs[task.name] = table[columns].to_numpy(np.float32)
+  return evaluate.Predictions(rows, outputs)
+
+
+def load_calibration(folder: Path) -> dict[str, dict[str, Any]]:
+  """calibration.json of a run; {} where it was made without."""
+  path = folder / "calibration.json"
+  return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def _calibrated_columns(wanted: tuple[tasks.Task, ...], outputs: dict[str, np.ndarray],
+                        entries: dict[str, dict[str, Any]]) -> dict[str, Any]:
+  """at_threshold (where validation gave a threshold) and calibrated_<class> of the tasks that have an entry."""
+  columns = {}
+  for task in (t for t in wanted if t.name in entries):
+    prefix, entry = "" if len(wanted) == 1 else f"{task.name}_", entries[task.name]
+    probs = calibration.apply(outputs[task.name], entry)
+    if entry["thresholds"] is not None:
+      columns[f"{prefix}at_threshold"] = tasks.decide(task, probs, calibration.thresholds(entry))
+    columns |= {f"{prefix}calibrated_{c}": probs[:, k] for k, c in enumerate(task.classes)}
+  return columns
 
 
 def _columns(wanted: tuple[tasks.Task, ...], outputs: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -90,30 +127,64 @@ def load_identity(folder: Path) -> tuple[tuple[tasks.Task, ...], str]:
   path = folder / "result.json"
   if not path.is_file():
     raise ConfigError(f"{folder} holds no finished run: it has no result.json.\nRun its command again to finish it.")
-  data = json.loads(path.read_text())["data"]
+  result = json.loads(path.read_text())
+  if "folds" in result:
+    raise ConfigError(f"{folder} holds a cross-validation, whose {result['folds']['count']} models each saw other "
+                      f"patients.\nGive the folder of one of them, such as {folder / 'fold_1'}.")
+  data = result["data"]
   return tasks.from_json(data["tasks"]), data["sha256"]
 
 
-def predict_files(workdir: str, paths: list[str], output: str) -> None:
-  """Writes path, start_s, end_s and tasks.columns of every video as CSV.
+Found = tuple[dict[str, Any], dict[str, np.ndarray], dict[Path, str]]  # first columns, outputs, unread with reasons
 
-  Times are those of the frames seen, in seconds. Raises DataError after the others are written when a file could not
-  be read, ConfigError or WeightsError when `workdir` does not hold a run.
+
+def _of_clips(videos: list[Path], config: ConfigDict, wanted: tuple[tasks.Task, ...], begin: startup.Prepared,
+              mesh: jax.sharding.Mesh) -> Found:
+  """A line per video or window of it."""
+  seen: list[tuple[Path, np.ndarray]] = []
+  unread: dict[Path, str] = {}
+  found = evaluate.predict(begin.model, begin.state.params, begin.state.batch_stats, begin.pixels, wanted,
+                           _clips(videos, config, seen, unread), mesh, config.eval.chunk)
+  times = [seen[row][1] for row in found.rows]
+  return {"path": [seen[row][0] for row in found.rows], "start_s": [f"{t.min():.3f}" for t in times],
+          "end_s": [f"{t.max():.3f}" for t in times]}, found.outputs, unread
+
+
+def _of_sequences(videos: list[Path], config: ConfigDict, wanted: tuple[tasks.Task, ...], begin: startup.Prepared,
+                  mesh: jax.sharding.Mesh) -> Found:
+  """A line per moment of a video, from it to the next, or per patient."""
+  made, bad = sequences.of_files([str(v) for v in videos], wanted, config)
+  unread = {Path(path): reason for path, reason in bad.items()}
+  found, failed = whole.predict(begin.model, begin.state, begin.pixels, made, config, mesh)
+  for row in sorted(failed, reverse=True):
+    clip = made.shown.table.loc[row]
+    unread[Path(str(clip.path))] = f"the clip from {clip.start_s:.2f} to {clip.end_s:.2f} s cannot be decoded"
+  rows = made.table.iloc[found.rows]
+  if config.sequence.unit == "patient":
+    return {"path": rows.group.tolist()}, found.outputs, unread
+  number = {int(row): i for moments in made.members for i, row in enumerate(moments)}
+  starts = np.array([number[int(row)] for row in found.rows]) / config.sequence.fps
+  return {"path": rows.path.tolist(), "start_s": [f"{t:.3f}" for t in starts],
+          "end_s": [f"{t:.3f}" for t in starts + 1 / config.sequence.fps]}, found.outputs, unread
+
+
+def predict_files(workdir: str, paths: list[str], output: str) -> None:
+  """Writes path, start_s, end_s, tasks.columns and, where the run has calibrated, those columns of every video as CSV.
+
+  Times are those of the frames seen, in seconds. Of procedures there is a line per moment, of patients (the files of
+  one folder are one) one without times. Raises DataError after the others are written when a file could not be read,
+  ConfigError or WeightsError when `workdir` does not hold a run.
   """
   folder, videos = Path(workdir), find_videos(paths)
   config = workdirs.load_config(folder)
   wanted, manifest_sha256 = load_identity(folder)
   mesh = sharding.make_mesh()
   begin = startup.prepare(config, wanted, manifest_sha256, folder, mesh, steps=1, clips=lambda: ())
-  best = begin.saver.restore(begin.state, begin.saver.store.best())
-  seen: list[tuple[Path, np.ndarray]] = []
-  unread: dict[Path, str] = {}
-  batches = _clips(videos, config, seen, unread)
-  found = evaluate.predict(begin.model, best.params, best.batch_stats, begin.pixels, wanted, batches, mesh,
-                           config.eval.chunk)
-  times = [seen[row][1] for row in found.rows]
-  table = pd.DataFrame({"path": [seen[row][0] for row in found.rows], "start_s": [f"{t.min():.3f}" for t in times],
-                        "end_s": [f"{t.max():.3f}" for t in times], **_columns(wanted, found.outputs)})
+  begin = dataclasses.replace(begin, state=begin.saver.restore(begin.state, begin.saver.store.best()))
+  lines_of = _of_clips if config.sequence.unit == "clip" else _of_sequences
+  first, outputs, unread = lines_of(videos, config, wanted, begin, mesh)
+  table = pd.DataFrame({**first, **_columns(wanted, outputs),
+                        **_calibrated_columns(wanted, outputs, load_calibration(folder))})
   with contextlib.nullcontext(sys.stdout) if output == "-" else Path(output).open("w", newline="") as file:
     table.to_csv(file, index=False, float_format="%.4f", lineterminator="\r\n")
   if unread:

@@ -11,11 +11,11 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from vft import batches, controls, evaluate, forward, objective, predict, sharding, startup, tables, train
+from vft import batches, controls, evaluate, folds, forward, objective, predict, sharding, startup, tables, train
 from vft import config as configs
 from vft import workdir as workdirs
+from vft.data import decoders, guard, sequences, skipped, sources
 from vft.data import manifest as manifests
-from vft.data import skipped, sources
 from vft.data.augment import mix
 from vft.hooks import EvalHook, LogHook, Stop, StopHook
 from vft.writer import Clock, Writer
@@ -37,14 +37,20 @@ def run(config: ConfigDict, folder: Path, stop: Stop = lambda: None) -> dict[str
   configs.check(config)
   sources.check_kind(config.data.source)
   sharding.check_batch(config.train.batch, config.train.accum)
+  result = _finish(config, folder, stop)
+  tables.print_results(result)
+  return result
+
+
+def _finish(config: ConfigDict, folder: Path, stop: Stop) -> dict[str, Any]:
+  """The result of a folder: read where it is finished, else of one run, or of one for each fold."""
   with workdirs.locked(folder):
     workdirs.settle_config(folder, config)
     if (folder / "result.json").is_file():
-      result = json.loads((folder / "result.json").read_text())
-    else:
-      result = _run(config, folder, Clock(), stop)
-    tables.print_results(result)
-  return result
+      return json.loads((folder / "result.json").read_text())
+    if config.data.folds:
+      return folds.cross_validate(config, folder, load_manifest, partial(_finish, stop=stop))
+    return _run(config, folder, Clock(), stop)
 
 
 def _run(config: ConfigDict, folder: Path, clock: Clock, stop: Stop) -> dict[str, Any]:
@@ -52,7 +58,7 @@ def _run(config: ConfigDict, folder: Path, clock: Clock, stop: Stop) -> dict[str
   if config.data.source.startswith("tfds:"):
     print(f"Reading {config.data.source}; a simulated data set is made on first use, in a minute.", file=sys.stderr)
   with clock("manifest"):
-    manifest = load_manifest(config, folder)
+    manifest = sequences.make(load_manifest(config, folder), config)
   main = fine_tune(config, manifest, folder, clock, stop)
   for split in ("val", "test"):
     predict.write_predictions(folder / f"predictions_{split}.csv", getattr(main, split), manifest)
@@ -61,11 +67,15 @@ def _run(config: ConfigDict, folder: Path, clock: Clock, stop: Stop) -> dict[str
     print(f"\nControl: {name.replace('_', ' ')}", file=sys.stderr)
     other = {split: controls.majority(manifest, split) for split in ("val", "test")} if name == "majority" else vars(
         fine_tune(controls.make_config(config, name), manifest, folder / "controls" / name, clock, stop))
+    predict.write_predictions(folder / "controls" / name / "predictions_test.csv", other["test"], manifest)
     with clock("eval"):
       compared[name] = {**evaluate.figures(other["test"], manifest, config),
                         "difference": evaluate.differences(main.test, other["test"], manifest, config)}
   with clock("eval"):
     result = {split: evaluate.figures(getattr(main, split), manifest, config) for split in ("val", "test")}
+    if entries := evaluate.calibrate(main.val, manifest, config):
+      workdirs.write_json(folder / "calibration.json", entries)
+      result.update(calibration=entries, test_calibrated=evaluate.figures(main.test, manifest, config, entries))
   used = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
   cost = {"total_s": clock.total_s, "by_cause": dict(clock.seconds), "peak_memory_gib": used / 2**20, **main.facts}
   result.update(controls=compared, cost=cost, data=skipped.summary(manifest, config, main.facts["skipped"]),
@@ -78,19 +88,19 @@ def load_manifest(config: ConfigDict, folder: Path) -> manifests.Manifest:
   """The manifest of the folder, or a new one, written once; what was skipped goes to skipped.csv."""
   path = folder / "manifest.csv"
   if path.is_file():
-    return manifests.load(path, config)
-  manifest = manifests.make_manifest(config)
+    return guard.guard(manifests.load(path, config), folder, config)
+  manifest = manifests.make_manifest(config, inspect=partial(decoders.probe_all, limit_s=config.data.decode_timeout_s))
   for warning in manifest.warnings:
     logging.warning(warning)
   manifest.save(path)
-  return manifest
+  return guard.guard(manifest, folder, config)
 
 
 def fine_tune(config: ConfigDict, manifest: manifests.Manifest, folder: Path, clock: Clock, stop: Stop) -> Outcome:
   """One model: start, groups, features or batches, steps, best checkpoint, predictions."""
   folder.mkdir(parents=True, exist_ok=True)
   mesh = sharding.make_mesh(config.mesh.fsdp)
-  steps_per_epoch = max(len(manifest.rows("train")) // config.train.batch, 1)
+  steps_per_epoch = max(manifest.count("train") // config.train.batch, 1)
   until = config.train.epochs * steps_per_epoch
 
   # First values, what trains, and the newest valid checkpoint: fixed before the first step.
@@ -110,13 +120,13 @@ def fine_tune(config: ConfigDict, manifest: manifests.Manifest, folder: Path, cl
     # Steps. Hooks run in this order: a state is evaluated before it is saved, and saved before the run may stop.
     run_model = partial(forward.logits, model, pixels=pixels, train=True, train_trunk=bool(begin.blocks))
     loss = objective.make_loss(config, manifest.tasks, manifest.labels(manifest.rows("train")))
-    lone = len(manifest.tasks) == 1 and manifest.tasks[0].kind == "single"
+    lone = len(manifest.tasks) == 1 and manifest.tasks[0].kind == "single" and manifest.unit != "video"
     step = train.make_train_step(run_model, loss, begin.tx, begin.trained, accum=config.train.accum, seed=config.seed,
                                  accuracy_of=manifest.tasks[0].name if lone else "",
                                  mirror=objective.make_mirror(config, manifest.tasks),
                                  mixing=mix.make(config.augment), size=config.data.size)
     validate = evaluate.make_evaluator(model, pixels, lambda: clips.held_out("val"), manifest, config, mesh)
-    left_out = skipped.Skipped(manifest, clips.failed, folder / "skipped.csv", config)
+    left_out = skipped.Skipped(manifest.shown, clips.failed, folder / "skipped.csv", config)
     hooks = (LogHook(writer, clock, config),
              EvalHook(writer, clock, config, validate, saver, until, steps_per_epoch,
                       {t.name: t.classes for t in manifest.tasks}),

@@ -42,8 +42,9 @@ def make_model(config: ConfigDict, tasks: tuple[Task, ...]) -> Any:
   stated = registry.statistics(config.init.weights) if asked else ((), ())
   mean, std = m.mean or stated[0], m.std or stated[1]  # () = the family's
   return models.make(m.name, variant=m.variant, tasks={t.name: t.outputs for t in tasks}, head=m.head, pool=m.pool,
-                     temporal=m.temporal, hidden=m.hidden, dropout=m.dropout, depth=m.depth, mean=mean, std=std,
-                     dtype=m.dtype, bn=m.bn, **m.options.to_dict())
+                     temporal=m.temporal, hidden=m.hidden, dropout=m.dropout, depth=m.depth, stages=m.stages,
+                     unit=config.sequence.unit, kinds={t.name: t.kind for t in tasks if t.kind != "single"},
+                     mean=mean, std=std, dtype=m.dtype, bn=m.bn, **m.options.to_dict())
 
 
 def first_values(model: nn.Module, seed: int, shape: tuple[int, ...], keep: tuple[str, ...]) -> dict[str, Any]:

@@ -37,11 +37,12 @@ class Task(NamedTuple):
 def make_tasks(config: Mapping[str, Any], classes: tuple[str, ...] = ()) -> tuple[Task, ...]:
   """The tasks of config.tasks, without classes that are to be found in the data; {} is one task "label" of one label.
 
-  `classes` are those of config.data.classes, for a task that names none itself.
+  `classes` are those of config.data.classes, for a lone task that names none itself.
   """
   named = dict(config) or {"label": {}}
   tasks = [Task(name, **fields)._replace(classes=tuple(fields.get("classes", ()))) for name, fields in named.items()]
-  return tuple(t._replace(classes=t.classes or classes) if t.kind != "regression" else t for t in tasks)
+  alone = len(tasks) == 1 and tasks[0].kind != "regression"
+  return (tasks[0]._replace(classes=tasks[0].classes or classes),) if alone else tuple(tasks)
 
 
 def find_classes(task: Task, cells: Iterable[str]) -> Task:
@@ -50,6 +51,11 @@ def find_classes(task: Task, cells: Iterable[str]) -> Task:
     return task
   names = {name for cell in cells for name in (cell.split("|") if task.kind == "multi" else [cell])} - {"", NONE}
   return task._replace(classes=tuple(sorted(names, key=_by_number)))
+
+
+def first_with_classes(tasks: Iterable[Task]) -> Task | None:
+  """The first task of one label or grade a clip: what splits, few-shot subsets and the balanced sampler go by."""
+  return next((t for t in tasks if t.kind in ("single", "ordinal")), None)
 
 
 def _by_number(name: str) -> tuple[float, str]:
@@ -111,13 +117,25 @@ def with_scale(task: Task, labels: np.ndarray) -> Task:
   return task._replace(mean=float(values.mean()), std=float(values.std()) or 1.0) if len(values) else task
 
 
-def decide(task: Task, outputs: np.ndarray) -> list[str]:
-  """Outputs (n, K) of `objective.values` -> (n,) cells: the class, the labels of half or more, the number."""
+def decide(task: Task, outputs: np.ndarray, thresholds: Any = None) -> list[str]:
+  """Outputs (n, K) of `objective.values` -> (n,) cells: class, median grade, labels of half or more, or number.
+
+  With thresholds of `calibration.thresholds`: the second of two classes, or a label, from its threshold on.
+  """
   if task.kind == "regression":
     return [f"{value:.6g}" for value in outputs[:, 0]]
   if task.kind == "multi":
-    return ["|".join(name for name, p in zip(task.classes, row, strict=True) if p >= 0.5) or NONE for row in outputs]
-  return [task.classes[k] for k in outputs.argmax(axis=1)]
+    return ["|".join(name for name, p in zip(task.classes, row, strict=True) if p) or NONE
+            for row in outputs >= (0.5 if thresholds is None else np.asarray(thresholds))]
+  if thresholds is not None:
+    return [task.classes[int(p >= thresholds)] for p in outputs[:, 1]]
+  return [task.classes[k] for k in (median(outputs) if task.kind == "ordinal" else outputs.argmax(axis=1))]
+
+
+def median(probs: np.ndarray) -> np.ndarray:
+  """Probabilities (n, K) -> grades (n,): how many k have P(y > k) > 1/2 (arXiv:1901.07884, sec. 3.3); least MAE."""
+  above = 1 - np.cumsum(probs, axis=1)[:, :-1]
+  return (above > 0.5 + 1e-9).sum(1)  # one half in floating point: (.1 + .4) and 1 - .5 differ in the last digit
 
 
 def columns(task: Task, outputs: np.ndarray, alone: bool) -> dict[str, list[str] | np.ndarray]:

@@ -4,6 +4,7 @@ import pytest
 from configs import default
 from tests.clips import frames, write_clip
 from vft.data import manifest
+from vft.data.sources import csv_list
 from vft.errors import DataError
 from vft.tasks import Task
 
@@ -128,3 +129,55 @@ def test_an_edited_or_foreign_manifest_is_named(tmp_path):
 def test_the_same_config_makes_the_same_manifest(tmp_path):
   config = make_folder(tmp_path)
   assert manifest.make_manifest(config).sha256 == manifest.make_manifest(config).sha256
+
+
+def test_few_shot_sets_training_clips_aside_and_leaves_val_and_test_alone(tmp_path):
+  config = make_folder(tmp_path, patients=10)
+  whole = manifest.make_manifest(config)
+  config.data.update(shots=1, max_bad_fraction=0.0)  # set aside is not bad
+  few = manifest.make_manifest(config)
+  assert sorted(few.labels(few.rows("train"))["label"]) == [0, 1] and set(few.rows("train")) < set(whole.rows("train"))
+  assert all((few.rows(s) == whole.rows(s)).all() for s in ("val", "test"))
+  aside = few.table[few.table.status == "unused"]
+  assert len(few.table) == 20 and set(aside.row) == set(whole.rows("train")) - set(few.rows("train"))
+  assert set(aside.reason) == {"not in data.shots=1 a class"}
+  few.save(tmp_path / "manifest.csv")
+  assert manifest.load(tmp_path / "manifest.csv", config).sha256 == few.sha256
+  config.data.shots = 9
+  with pytest.raises(DataError, match=r"asks for 9 training clips of each class, but there are only \d of 'normal', "):
+    manifest.make_manifest(config)
+
+
+def test_every_clip_is_tested_on_in_one_fold_and_no_patient_is_in_two_splits(tmp_path):
+  config = make_folder(tmp_path, patients=10)
+  config.data.folds = 5
+  whole = manifest.make_manifest(config)
+  folds = [manifest.of_fold(whole, i, config) for i in range(1, 6)]
+  assert sorted(np.concatenate([f.rows("test") for f in folds])) == list(range(20))
+  for number, fold in enumerate(folds, 1):
+    assert (fold.rows("test") == np.flatnonzero(whole.table.split == f"fold_{number}")).all()
+    assert set(fold.labels(fold.rows("test"))["label"]) == {0, 1}
+    parts = [set(fold.groups(fold.rows(s))) for s in ("train", "val", "test")]
+    assert [len(p) for p in parts] == [6, 2, 2] and len(set.union(*parts)) == 10
+
+
+def test_folds_of_official_splits_are_an_error_until_they_are_given_up(tmp_path):
+  config = make_folder(tmp_path)
+  for p, split in enumerate(("train", "train", "val", "val", "test", "test")):
+    edit(tmp_path, f",p{p}\n", f",p{p},{split}\n")
+  edit(tmp_path, "patient\n", "patient,split\n")
+  config.data.folds = 3
+  with pytest.raises(DataError, match=r"its own splits, \['test', 'train', 'val'\](.|\n)*--config.data.official=False"):
+    manifest.make_manifest(config)
+  config.data.official = False
+  assert set(manifest.make_manifest(config).table.split) == {"fold_1", "fold_2", "fold_3"}
+  config.data.folds = 7
+  with pytest.raises(DataError, match=r"6 patients \(groups\) for config.data.folds=7"):
+    manifest.make_manifest(config)
+
+
+def test_a_layout_that_was_not_seen_anywhere_is_called_unconfirmed(tmp_path, monkeypatch):
+  config = make_folder(tmp_path)
+  assert not any("unconfirmed" in w for w in manifest.make_manifest(config).warnings)
+  monkeypatch.setattr(csv_list.CsvSource, "CHECKED", "")
+  assert manifest.make_manifest(config).warnings[0].startswith("layout unconfirmed: csv was written without")

@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 import subprocess
 import sys
@@ -66,7 +67,7 @@ def test_every_epoch_shows_each_clip_once_in_another_order_and_batches_cross_its
 
 def test_the_order_is_that_of_seed_and_step_alone(made):
   train = made.rows("train")
-  places = pipeline.order(len(train), 0)
+  places = pipeline.Order(len(train), 0)
   assert rows(take(pipeline.train_batches(made, make_config(), batch=4, start_step=2), 3)) == \
       [train[places[g]] for g in range(8, 20)]
   config = make_config()
@@ -210,3 +211,44 @@ def test_uniform_sampling_covers_the_whole_video(made):
   config.data.sampling = "uniform"
   (batch,) = pipeline.eval_batches(made, config, np.array([0]), batch=1, views=1)
   assert batch["time_s"][0, 0] == pytest.approx([0.25, 0.75, 1.25, 1.75])
+
+
+@pytest.fixture
+def uneven(made):
+  """(manifest, config): 9 of the 12 training clips are left, 6 of class 0 and 3 of class 1; a balanced sampler."""
+  train, table, config = made.rows("train"), made.table.copy(), make_config(enabled=True)
+  table.loc[train[made.labels(train)["label"] == 1][:3], "status"] = "unused"
+  config.data.sampler = "balanced"
+  return dataclasses.replace(made, table=table), config
+
+
+def test_balanced_shows_each_class_as_often_and_no_clip_again_before_all_of_its_class(uneven):
+  manifest, config = uneven
+  batches = take(pipeline.train_batches(manifest, config, batch=4, start_step=0), 9)  # 18 turns of a class
+  shown, copies = rows(batches), np.concatenate([b["copy"] for b in batches])
+  labels = np.concatenate([b["label"]["label"] for b in batches])
+  pairs = set(map(tuple, labels.reshape(-1, 2).tolist()))
+  assert pairs == {(0, 1), (1, 0)}  # in every two samples, in changing order
+  for label, size in ((0, 6), (1, 3)):
+    mine = np.array(shown)[labels == label].reshape(-1, size)
+    assert all(len(set(walk)) == size for walk in mine) and len(set(map(tuple, mine.tolist()))) > 1  # shuffled anew
+    assert copies[labels == label].tolist() == np.repeat(np.arange(18 // size), size).tolist()
+
+
+def test_balanced_is_the_same_from_any_step_for_any_workers_and_processes(uneven):
+  manifest, config = uneven
+  whole = take(pipeline.train_batches(manifest, config, batch=4, start_step=0), 6)
+  config.data.workers = 1
+  tail = take(pipeline.train_batches(manifest, config, batch=4, start_step=3), 3)
+  config.data.workers = 0
+  assert all(same(a, b) for a, b in zip(whole[3:], tail, strict=True))
+  half = take(pipeline.train_batches(manifest, config, batch=4, start_step=3, process=(1, 2)), 3)
+  assert rows(half) == np.array(rows(tail))[1::2].tolist()
+
+
+def test_a_clip_without_the_balanced_label_has_no_turn(uneven):
+  manifest, config = uneven
+  table = manifest.table.copy()
+  table.loc[manifest.rows("train")[0], "label"] = ""
+  order = pipeline.TrainOrder.make(dataclasses.replace(manifest, table=table), config)
+  assert {order(g)[0] for g in range(40)} == set(manifest.rows("train")[1:])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vft import trees
-from vft.models import FAMILIES, heads, make
+from vft.models import FAMILIES, make, pooling
 
 PER_FRAME = ("vgg16", "efficientnet_lite", "resnet", "vit")  # with mean pooling these know no order of frames
 SHAPE = (1, 4, 32, 32, 3)
@@ -58,7 +58,7 @@ def test_the_order_of_frames_counts_where_it_should(name):
   assert difference < 1e-5 if name in PER_FRAME else difference > 1e-4
 
 
-@pytest.mark.parametrize("kind", heads.KINDS)
+@pytest.mark.parametrize("kind", pooling.KINDS)
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_head_on_every_trunk_with_several_tasks(name, kind):
   model = make(name, variant="tiny", tasks={"grade": 3, "view": 2}, head=kind, hidden=(8,), depth=2)

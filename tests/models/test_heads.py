@@ -12,7 +12,7 @@ from tests import golden
 from tests.golden import probe
 from vft import trees
 from vft.errors import ConfigError
-from vft.models import heads, make, temporal
+from vft.models import heads, make, pooling, temporal
 
 GRID = (2, 4, 4)
 TOKENS = np.random.default_rng(0).normal(size=(3, 32, 8)).astype(np.float32)
@@ -20,7 +20,7 @@ TOKENS = np.random.default_rng(0).normal(size=(3, 32, 8)).astype(np.float32)
 
 @pytest.mark.parametrize("hidden", [(), (5,), (7, 6, 5)])
 def test_mlp_has_the_widths_asked_for(hidden):
-  head = heads.Head((("label", 4),), heads.Spec("mlp", hidden=hidden))
+  head = heads.Head((("label", 4),), pooling.Spec("mlp", hidden=hidden))
   params = trees.flatten(head.init(jax.random.key(0), TOKENS, GRID)["params"])
   kernels = [a.shape for name, a in sorted(params.items()) if name.endswith("kernel")]
   widths = (8, *hidden, 4)
@@ -28,8 +28,8 @@ def test_mlp_has_the_widths_asked_for(hidden):
   assert not params["label/bias"].any()
 
 
-SPECS = ([heads.Spec(kind, pool, "mean", (5,), 0.0, 2) for kind in heads.KINDS for pool in heads.POOLS]
-         + [heads.Spec("mlp", temporal=temporal, hidden=(5,), norm=1e-5) for temporal in heads.TEMPORAL])
+SPECS = ([pooling.Spec(kind, pool, "mean", (5,), 0.0, 2) for kind in pooling.KINDS for pool in pooling.POOLS]
+         + [pooling.Spec("mlp", temporal=temporal, hidden=(5,), norm=1e-5) for temporal in pooling.TEMPORAL])
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda s: f"{s.kind}-{s.pool}-{s.temporal}")
@@ -37,7 +37,7 @@ SPECS = ([heads.Spec(kind, pool, "mean", (5,), 0.0, 2) for kind in heads.KINDS f
 def test_pooled_tokens_give_the_identical_logits(spec, prefix):
   head, tokens = heads.Head((("grade", 3), ("view", 2)), spec), np.concatenate([TOKENS[:, :prefix] + 1, TOKENS], axis=1)
   variables = head.init(jax.random.key(0), tokens, GRID)
-  pooled = head.apply(variables, tokens, GRID, method="pool")
+  pooled = pooling.pool(spec, tokens, GRID)
   full, kept = head.apply(variables, tokens, GRID), head.apply(variables, pooled, (pooled.shape[1], 1, 1))
   assert {k: v.shape for k, v in full.items()} == {"grade": (3, 3), "view": (3, 2)}
   for task in full:
@@ -48,7 +48,7 @@ def test_pooled_tokens_give_the_identical_logits(spec, prefix):
                                          ("flatten", (3, 2, 128)), ("windows", (3, 1, 8))])
 def test_a_frame_becomes_a_vector(pool, shape):
   tokens = np.concatenate([100 * TOKENS[:, :2], TOKENS], axis=1)
-  frames = heads.Head((("label", 2),), heads.Spec("tcn", pool)).apply({}, tokens, GRID, method="pool")
+  frames = pooling.pool(pooling.Spec("tcn", pool), tokens, GRID)
   assert frames.shape == shape
   want = {"mean": TOKENS.reshape(3, 2, 16, 8).mean(2), "cls": 100 * TOKENS[:, :2], "flatten": TOKENS.reshape(3, 2, 128)}
   if pool in want:
@@ -57,17 +57,17 @@ def test_a_frame_becomes_a_vector(pool, shape):
 
 def test_a_trunk_without_a_class_token_says_so():
   with pytest.raises(ConfigError, match=r"no class token.*pool=mean"):
-    heads.Head((("label", 2),), heads.Spec(pool="cls")).init(jax.random.key(0), TOKENS, GRID)
+    heads.Head((("label", 2),), pooling.Spec(pool="cls")).init(jax.random.key(0), TOKENS, GRID)
 
 
 def test_original_pools_windows_of_two_frames_and_then_time():
   frames = np.repeat(np.asarray([1.0, 2.0, 5.0], np.float32), 4).reshape(1, 12, 1)  # 3 frames of 2 x 2, one channel
-  pooled = heads.Head((("label", 2),), heads.Spec(pool="windows")).apply({}, frames, (3, 2, 2), method="pool")
+  pooled = pooling.pool(pooling.Spec(pool="windows"), frames, (3, 2, 2))
   np.testing.assert_allclose(pooled, [[[(1.5 + 3.5) / 2]]], rtol=1e-6)
 
 
 def test_dropout_acts_in_training_only():
-  head = heads.Head((("label", 2),), heads.Spec(dropout=0.5))
+  head = heads.Head((("label", 2),), pooling.Spec(dropout=0.5))
   variables = head.init(jax.random.key(0), TOKENS, GRID)
   quiet = head.apply(variables, TOKENS, GRID)["label"]
   loud = head.apply(variables, TOKENS, GRID, True, rngs={"dropout": jax.random.key(1)})["label"]
@@ -76,9 +76,9 @@ def test_dropout_acts_in_training_only():
   np.testing.assert_array_equal(quiet, keyed)
 
 
-@pytest.mark.parametrize("kind", heads.KINDS)
+@pytest.mark.parametrize("kind", pooling.KINDS)
 def test_dropout_of_every_head_acts_in_training_only(kind):
-  head = heads.Head((("label", 2),), heads.Spec(kind, dropout=0.5, depth=2))
+  head = heads.Head((("label", 2),), pooling.Spec(kind, dropout=0.5, depth=2))
   variables = head.init(jax.random.key(0), TOKENS, GRID)
   def run(train, seed):
     return head.apply(variables, TOKENS, GRID, train, rngs={"dropout": jax.random.key(seed)})["label"]
@@ -87,14 +87,14 @@ def test_dropout_of_every_head_acts_in_training_only(kind):
 
 
 def test_dropout_is_inside_the_transformer_and_the_tcn_too():
-  for module in (temporal.TemporalTransformer(2, 0.5), temporal.TCN(8, 2, 0.5)):
+  for module in (temporal.TemporalTransformer(2, 0.5), temporal.Dilated(8, 2, 0.5)):
     variables = module.init(jax.random.key(0), TOKENS)
     one, two = (module.apply(variables, TOKENS, True, rngs={"dropout": jax.random.key(seed)}) for seed in (1, 2))
     assert np.abs(one - two).max() > 1e-3
 
 
-@pytest.mark.parametrize("spec", [*(heads.Spec(kind, hidden=(16,), depth=2) for kind in heads.KINDS),
-                                  *(heads.Spec(temporal=how) for how in heads.TEMPORAL)],
+@pytest.mark.parametrize("spec", [*(pooling.Spec(kind, hidden=(16,), depth=2) for kind in pooling.KINDS),
+                                  *(pooling.Spec(temporal=how) for how in pooling.TEMPORAL)],
                          ids=lambda s: f"{s.kind}-{s.temporal}")
 def test_every_head_learns_separable_tokens_for_each_task(spec):
   rng = np.random.default_rng(0)
@@ -121,11 +121,11 @@ def test_every_head_learns_separable_tokens_for_each_task(spec):
   assert all(last[task] < 0.8 * first[task] for task in labels), (first, last)
 
 
-@pytest.mark.parametrize("spec, knows", [(heads.Spec("transformer", hidden=(5,), depth=2), True),
-                                         (heads.Spec("tcn", hidden=(5,), depth=2), True),
-                                         (heads.Spec("attentive", depth=2), False),
-                                         *((heads.Spec("mlp", temporal=how), False) for how in heads.TEMPORAL)],
-                         ids=lambda s: f"{s.kind}-{s.temporal}" if isinstance(s, heads.Spec) else "")
+@pytest.mark.parametrize("spec, knows", [(pooling.Spec("transformer", hidden=(5,), depth=2), True),
+                                         (pooling.Spec("tcn", hidden=(5,), depth=2), True),
+                                         (pooling.Spec("attentive", depth=2), False),
+                                         *((pooling.Spec("mlp", temporal=how), False) for how in pooling.TEMPORAL)],
+                         ids=lambda s: f"{s.kind}-{s.temporal}" if isinstance(s, pooling.Spec) else "")
 def test_which_heads_know_the_order_of_frames(spec, knows):
   frames = np.random.default_rng(0).normal(size=(2, 6, 8)).astype(np.float32)
   head = heads.Head((("label", 2),), spec)
@@ -176,7 +176,7 @@ def test_attention_pool_is_a_weighted_mean_that_knows_no_order():
 
 @pytest.mark.parametrize("depth, reach", [(1, 1), (2, 3), (3, 7)])
 def test_each_layer_of_the_tcn_doubles_what_it_sees(depth, reach):
-  tcn, x = temporal.TCN(8, depth), np.random.default_rng(0).normal(size=(1, 21, 4)).astype(np.float32)
+  tcn, x = temporal.Dilated(8, depth), np.random.default_rng(0).normal(size=(1, 21, 4)).astype(np.float32)
   variables = tcn.init(jax.random.key(0), x)
   last = f"mix_{depth - 1:02}"
 

@@ -6,22 +6,22 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import grain
 import numpy as np
 from absl import flags
 
-from vft.data import readers, sampling
+from vft import tasks
+from vft.data import guard
+from vft.data.clip_reader import Batch, ClipReader
 from vft.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
   from ml_collections import ConfigDict
 
   from vft.data.manifest import Manifest
-  from vft.data.sources import Source
 
-Batch = dict[str, Any]
 NEVER = 1 << 62  # bytes
 
 
@@ -33,17 +33,56 @@ class Batches(Protocol):
   def close(self) -> None: ...
 
 
-def order(n: int, seed: int) -> grain.MapDataset[int]:
-  """Item g is the place (0 to n - 1) of sample g = step * batch + j; each epoch, g // n, is shuffled anew."""
-  return grain.MapDataset.range(n).seed(seed).shuffle().repeat()
+class Order:
+  """Item g is the place (0 to n - 1) of sample g; each epoch, g // n, is a permutation anew. Of (seed, g) alone.
+
+  grain's own shuffle needs 65536 / n tries an item for small n: 10 ms each for the classes of a balanced sampler.
+  """
+
+  def __init__(self, n: int, *seed: int):
+    self._n, self._seed, self._last = n, seed, (-1, np.zeros(0, np.int64))
+
+  def __getitem__(self, g: int) -> int:
+    epoch, item = divmod(g, self._n)
+    last = self._last  # epoch and places in one, since threads share this
+    if last[0] != epoch:
+      last = self._last = epoch, np.random.default_rng((epoch, *self._seed)).permutation(self._n)
+    return int(last[1][item])
 
 
-def train_sample(g: int, n: int, augment: ConfigDict) -> tuple[int, int]:
-  """Sample g = step * batch + j of n clips -> (item of `order`, copy): each clip `repeats` times in a row."""
-  repeats = augment.repeats if augment.enabled else 1
-  item, repeat = divmod(g, repeats)
-  copy = item // n * repeats + repeat
-  return item, copy % augment.copies if augment.copies else copy
+@dataclasses.dataclass(frozen=True)
+class TrainOrder:
+  """Sample g = step * batch + j of training -> (row, copy): a function of g and the seed alone. Small and picklable.
+
+  Shuffled, all clips are one part. Balanced, each class is one: of every K samples each of K classes has one, in an
+  order drawn anew, and each class walks through an order of its clips of its own. A part starts its next copy when all
+  its clips have been shown. Each clip comes config.augment.repeats times in a row.
+  """
+  parts: list[np.ndarray]  # rows
+  turns: Order  # which part
+  within: list[Order]  # which of its rows
+  repeats: int
+  copies: int  # 0 = always a new one
+
+  @classmethod
+  def make(cls, manifest: Manifest, config: ConfigDict) -> TrainOrder:
+    rows, augment = manifest.rows("train"), config.augment
+    parts, seeds = [rows], [(config.seed,)]
+    if config.data.sampler == "balanced":
+      task = tasks.first_with_classes(manifest.tasks)
+      assert task is not None, "config.check asks for a task with classes"
+      labels = manifest.labels(rows)[task.name]
+      parts = [rows[labels == c] for c in np.unique(labels[labels >= 0])]  # a clip without this label has no turn
+      seeds = [(config.seed, i + 1) for i in range(len(parts))]
+    return cls(parts, Order(len(parts), config.seed), [Order(len(p), *s) for p, s in zip(parts, seeds, strict=True)],
+               augment.repeats if augment.enabled else 1, augment.copies)
+
+  def __call__(self, g: int) -> tuple[int, int]:
+    item, repeat = divmod(g, self.repeats)
+    part, turn = self.turns[item], item // len(self.parts)
+    rows = self.parts[part]
+    copy = turn // len(rows) * self.repeats + repeat
+    return int(rows[self.within[part][turn]]), copy % self.copies if self.copies else copy
 
 
 def train_batches(manifest: Manifest, config: ConfigDict, *, batch: int, start_step: int,
@@ -60,10 +99,9 @@ def train_batches(manifest: Manifest, config: ConfigDict, *, batch: int, start_s
                     f"videos, or type --config.train.batch={max(1, len(rows))}.")
 
   def sample(g: int) -> tuple[int, int, bool]:
-    item, copy = train_sample(g, len(rows), config.augment)
-    return int(rows[places[item]]), copy, True
+    return *places(g), True
 
-  places = order(len(rows), config.seed)
+  places = TrainOrder.make(manifest, config)
   first, step = process
   samples = grain.MapDataset.range(NEVER).map(sample)[start_step * batch + first::step]
   return _iterate(samples, ClipReader.make(manifest, config, 1), batch, config.data.workers, process)
@@ -101,62 +139,10 @@ def _iterate(samples: grain.MapDataset, read: ClipReader, batch: int, workers: i
   if not flags.FLAGS.is_parsed():  # grain's workers read its flags; notebooks and tests have parsed none
     flags.FLAGS.mark_as_parsed()
   threads = 0 if workers else 2  # in this process two threads make a batch each; a worker makes one at a time
-  batches = samples.map(read).batch(batch // process[1]).to_iter_dataset(
+  batches = samples.batch(batch // process[1]).map(guard.Noted(read)).to_iter_dataset(
       grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads))
   if workers:
     # Through pipes: they cost 10 ms a batch of 25 MB, but the 64 MB of shared memory in a container would overflow.
     batches = grain.experimental.WithOptionsIterDataset(batches, grain.experimental.DatasetOptions(min_shm_size=NEVER))
     batches = batches.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=2))
-  return cast(Batches, iter(batches))
-
-
-@dataclasses.dataclass(frozen=True)
-class ClipReader:
-  """(row, copy, training) -> one clip of a batch. Small and picklable: columns of the manifest, and the source."""
-  source: Source
-  path: list[str]
-  start_s: np.ndarray
-  end_s: np.ndarray
-  duration_s: np.ndarray
-  label: dict[str, np.ndarray]  # {task: (rows, ...)}
-  views: int
-  crops: int
-  sampler: sampling.Sampler
-  resize: int
-  reading: dict[str, Any]  # readers.options
-  jitter: bool
-  seed: int
-
-  @classmethod
-  def make(cls, manifest: Manifest, config: ConfigDict, views: int, crops: int = 1) -> ClipReader:
-    table, data = manifest.table, config.data
-    return cls(manifest.source, table.path.tolist(), table.start_s.to_numpy(), table.end_s.to_numpy(),
-               table.duration_s.to_numpy(), manifest.labels(np.arange(len(table))), views, crops,
-               sampling.Sampler.make(data), data.resize, readers.options(data),
-               bool(config.augment.enabled and config.augment.time_jitter), config.seed)
-
-  def __call__(self, sample: tuple[int, int, bool]) -> Batch:
-    row, copy, training = sample
-    num_frames, crops = self.sampler.num_frames, self.crops
-    video = np.zeros((self.views, crops, num_frames, self.resize, self.resize, 3), np.uint8)
-    times, good = np.zeros((self.views, num_frames)), row >= 0
-    if good:
-      try:
-        content = self.source.read(self.path[row])
-        for view in range(self.views):
-          times[view] = self.times(row, copy, training, view)
-          video[view] = readers.read_clip(content, times[view], resize=self.resize, crops=crops,
-                                          **self.reading).reshape(video.shape[1:])
-      except DataError:
-        video[:], good = 0, False  # the caller lists rows that come back without their mask
-    video, times = video.reshape(-1, *video.shape[2:]), np.repeat(times, crops, axis=0)
-    return {"video": video, "time_s": times, "label": {task: a[row] if row >= 0 else np.zeros_like(a[0])
-                                                        for task, a in self.label.items()},
-            "row": np.int32(row), "copy": np.int32(copy), "mask": np.bool_(good)}
-
-  def times(self, row: int, copy: int, training: bool, view: int) -> np.ndarray:
-    """(T,) seconds; in training at a random start that depends on (seed, row, copy) alone."""
-    jittered = training and self.jitter
-    return self.sampler.times(
-        self.duration_s[row], start_s=self.start_s[row], end_s=self.end_s[row], view=view, views=self.views,
-        rng=np.random.default_rng((self.seed, row, copy)) if jittered else None)
+  return cast(Batches, guard.watched(iter(batches), read.source))

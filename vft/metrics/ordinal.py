@@ -5,16 +5,17 @@ from typing import Any
 import numpy as np
 import sklearn.metrics
 
+from vft import tasks
 from vft.metrics.single import ZERO, check, kappa, nll
 
 
 def grades(labels: Any, probs: Any, *, classes: Sequence[str]) -> dict[str, float | None]:
-  """Grades (n,) and probabilities (n, K) -> {metric: value}. What is predicted is the median grade, see `median`.
+  """Grades (n,) and probabilities (n, K) -> {metric: value}. What is predicted is the median grade, see tasks.median.
 
   mae is in grades, within_one_accuracy the share at most one grade off, loss the mean of -log p(grade) in nats.
   """
   y, p = check(labels, probs, classes)
-  guess = median(p)
+  guess = tasks.median(p)
   recalls = np.asarray(sklearn.metrics.precision_recall_fscore_support(
       y, guess, labels=np.arange(p.shape[1]), zero_division=ZERO)[1])
   return {
@@ -26,9 +27,3 @@ def grades(labels: Any, probs: Any, *, classes: Sequence[str]) -> dict[str, floa
       "quadratic_kappa": kappa(y, guess, p.shape[1], weights="quadratic"),
       **{f"recall/{c}": float(v) for c, v in zip(classes, recalls, strict=True)},
   }
-
-
-def median(probs: np.ndarray) -> np.ndarray:
-  """Probabilities (n, K) -> grades (n,): how many k have P(y > k) > 1/2 (arXiv:1901.07884, sec. 3.3); least MAE."""
-  above = 1 - np.cumsum(probs, axis=1)[:, :-1]
-  return (above > 0.5 + 1e-9).sum(1)  # one half in floating point: (.1 + .4) and 1 - .5 differ in the last digit

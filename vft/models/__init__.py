@@ -5,7 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from vft.errors import ConfigError, did_you_mean
-from vft.models import heads
+from vft.models import heads, pooling
 from vft.models.efficientnet_lite import EfficientNetLite
 from vft.models.i3d import I3D
 from vft.models.resnet import ResNet
@@ -34,6 +34,7 @@ DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 def make(name: str, *, variant: str = "", num_classes: int = 0,
          tasks: Mapping[str, int] | Sequence[tuple[str, int]] | None = None, head: str = "linear", pool: str = "",
          temporal: str = "mean", hidden: Sequence[int] = (256, 128), dropout: float = 0.0, depth: int = 1,
+         stages: int = 1, unit: str = "clip", kinds: Mapping[str, str] | None = None,
          mean: Sequence[float] = (), std: Sequence[float] = (), dtype: str = "float32", bn: str = "stored",
          trained_blocks: Sequence[str] = (), **options: Any) -> VideoModel:
   """A linen module: `features`, `pool`, `head` and `__call__` (video -> {task: logits (B, K)}).
@@ -42,8 +43,9 @@ def make(name: str, *, variant: str = "", num_classes: int = 0,
     name, variant: family and size; variant "" is the family's default, "tiny" is for tests.
     num_classes: classes of the one task "label", instead of `tasks`; 0 with head="original" is the published number.
     tasks: {task: classes}.
-    head: linear | mlp | attentive | transformer | tcn, see `heads.Spec`; "original" is the published classifier.
-    pool, temporal, hidden, dropout, depth: of the head, see `heads.Spec`; pool "" is what the published one does.
+    head: linear | mlp | attentive | transformer | tcn, see `pooling.Spec`; "original" is the published classifier.
+    pool, temporal, hidden, dropout, depth: of the head, see `pooling.Spec`; pool "" is what the published one does.
+    unit, stages, kinds: see `pooling.Spec`.
     mean, std: of the input's pixels in 0..1; () are the published ones.
     dtype: of the arithmetic, float32 | bfloat16; parameters and logits stay float32.
     bn: stored | batch | estimate, see `layers.batch_norm`.
@@ -55,6 +57,7 @@ def make(name: str, *, variant: str = "", num_classes: int = 0,
   family = FAMILIES[_known("model.name", name, FAMILIES)]
   _known("model.variant", variant, family.variants)
   _known("model.dtype", dtype, DTYPES)
+  _known("sequence.unit", unit, heads.HEADS)
   _known("model.bn", bn, ("stored", "batch", "estimate"))
   for option in options:
     _known("model.options", option, family.options)
@@ -64,10 +67,11 @@ def make(name: str, *, variant: str = "", num_classes: int = 0,
     spec = family.original._replace(dropout=dropout)
   else:
     usual = "mean" if family.original.pool == "windows" else family.original.pool
-    _known("model.head", head, (*heads.KINDS, "original"))
-    _known("model.pool", pool or usual, heads.POOLS)
-    _known("model.temporal", temporal, heads.TEMPORAL)
-    spec = heads.Spec(head, pool or usual, temporal, tuple(hidden), dropout, depth, family.original.norm)
+    _known("model.head", head, (*pooling.KINDS, "original"))
+    _known("model.pool", pool or usual, pooling.POOLS)
+    _known("model.temporal", temporal, pooling.TEMPORAL)
+    spec = pooling.Spec(head, pool or usual, temporal, tuple(hidden), dropout, depth, family.original.norm,
+                        unit, stages, tuple((kinds or {}).items()))
   published = family.statistics(variant)
   tasks = _tasks(tasks, num_classes, family.classes if head == "original" else 0)
   model = family(tasks=tasks, variant=variant, spec=spec, mean=tuple(mean) or published[0],
@@ -88,7 +92,7 @@ def _tasks(tasks, num_classes: int, published: int) -> tuple[tuple[str, int], ..
   for task, classes in pairs:
     if classes < 1:
       raise ConfigError(f"Task {task!r} has {classes} classes; set model.num_classes or tasks={{'{task}': 3}}.")
-    if "/" in task or task.startswith(("hidden_", "dropout_")) or task in heads.TAKEN:
+    if "/" in task or task.startswith(("hidden_", "dropout_", "stage_", "tcn_")) or task in pooling.TAKEN:
       raise ConfigError(f"A task cannot be called {task!r}: its name is part of 'head/<task>/kernel'.")
   return pairs
 

@@ -16,14 +16,22 @@ def num_heads(width: int) -> int:
   return next(n for n in range(max(1, min(16, width // 64)), 0, -1) if width % n == 0)
 
 
+def mean(x: jax.Array, there: jax.Array) -> jax.Array:
+  """(B, M, D) -> (B, D), the mean over what is there (B, M, 1); zeros where nothing is."""
+  return jnp.where(there, x, 0.0).sum(axis=1) / jnp.maximum(there.sum(axis=1), 1)
+
+
 class AttentionPool(nn.Module):
-  """Weighted mean over M, the weights a softmax of w tanh(V x) (arXiv:1802.04712, eq. 8)."""
+  """Weighted mean over M, the weights a softmax of w tanh(V x) (arXiv:1802.04712, eq. 8) of those `there`."""
   width: int = 128
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
+  def __call__(self, x: jax.Array, there: jax.Array | None = None) -> jax.Array:
     scores = nn.Dense(1, use_bias=False, name="w")(jnp.tanh(nn.Dense(self.width, use_bias=False, name="v")(x)))
-    return (x * nn.softmax(scores, axis=1)).sum(axis=1)
+    if there is None:
+      return (x * nn.softmax(scores, axis=1)).sum(axis=1)
+    scores = jnp.where(there, scores, jnp.finfo(scores.dtype).min)
+    return (jnp.where(there, x, 0.0) * nn.softmax(scores, axis=1)).sum(axis=1)
 
 
 class CrossBlock(nn.Module):
@@ -81,20 +89,46 @@ class TemporalTransformer(nn.Module):
     return nn.LayerNorm(epsilon=1e-6, name="norm")(x).mean(axis=1)
 
 
-class TCN(nn.Module):
-  """One stage of MS-TCN (arXiv:1903.01945, sec. 3.1) and the mean over time.
-
-  Residual layers of kernel 3 and dilation 1, 2, 4 ...: `depth` of them see 2^(depth + 1) - 1 frames.
-  """
+class CausalTransformer(nn.Module):
+  """(B, S, D) -> (B, S, width): a dense layer, sinusoidal positions, `depth` pre-norm blocks that look back only."""
   width: int = 256
   depth: int = 1
   dropout: float = 0.0
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+    x = nn.Dense(self.width, name="project")(x) + sinusoids(x.shape[1], self.width)[None]
+    x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
+    for i in range(self.depth):
+      block = Block(num_heads(self.width), 4 * self.width, dropout=self.dropout, causal=True, name=f"block_{i:02}")
+      x = block(x, train)
+    return nn.LayerNorm(epsilon=1e-6, name="norm")(x)
+
+
+def sinusoids(length: int, width: int) -> jax.Array:
+  """(length, width): sine and cosine of wavelengths from 2 pi to 20000 pi (arXiv:1706.03762, sec. 3.5)."""
+  rates = 10000.0 ** (-jnp.arange(0, width, 2) / width)
+  angles = jnp.arange(length, dtype=jnp.float32)[:, None] * rates[None]
+  return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=1)[:, :width]
+
+
+class Dilated(nn.Module):
+  """(B, M, D) -> (B, M, width): one stage of MS-TCN (arXiv:1903.01945, sec. 3.1).
+
+  Residual layers of kernel 3 and dilation 1, 2, 4 ...: `depth` of them see 2^(depth + 1) - 1 frames, around each or,
+  where causal, up to it.
+  """
+  width: int = 256
+  depth: int = 1
+  dropout: float = 0.0
+  causal: bool = False
+
+  @nn.compact
+  def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
     x = nn.Dense(self.width, name="project")(x)
     for i in range(self.depth):
-      y = nn.relu(nn.Conv(self.width, (3,), kernel_dilation=(2**i,), name=f"dilated_{i:02}")(x))
-      y = nn.Dense(self.width, name=f"mix_{i:02}")(y)
+      conv = nn.Conv(self.width, (3,), kernel_dilation=(2**i,), padding="CAUSAL" if self.causal else "SAME",
+                     name=f"dilated_{i:02}")
+      y = nn.Dense(self.width, name=f"mix_{i:02}")(nn.relu(conv(x)))
       x = x + nn.Dropout(self.dropout, deterministic=not train, name=f"dropout_{i:02}")(y)
-    return x.mean(axis=1)
+    return x

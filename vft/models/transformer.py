@@ -20,13 +20,15 @@ class Attention(nn.Module):
   """Multi-head attention of x (B, N, D) to `context` (B, M, D), itself unless given -> (B, N, D).
 
   `bias` names the projections that have one; without `mix` there is no projection after the heads. On request
-  "queries" and "keys" (B, N, heads, D / heads) are sown into the collection "attention".
+  "queries" and "keys" (B, N, heads, D / heads) are sown into the collection "attention". `causal`: a token sees none
+  that come after it.
   """
   heads: int
   bias: tuple[str, ...] = ("q", "k", "v", "out")
   dtype: jnp.dtype = jnp.float32
   mix: bool = True
   inits: Inits = LECUN
+  causal: bool = False
 
   @nn.compact
   def __call__(self, x: jax.Array, context: jax.Array | None = None) -> jax.Array:
@@ -39,7 +41,7 @@ class Attention(nn.Module):
     if not self.is_initializing():  # else `init` would return them beside the parameters
       self.sow("attention", "queries", q)
       self.sow("attention", "keys", k)
-    y = ops.attention(q, k, v).reshape(x.shape)
+    y = ops.attention(q, k, v, self.causal).reshape(x.shape)
     if not self.mix:
       return y
     return nn.Dense(d, use_bias="out" in self.bias, dtype=self.dtype, kernel_init=self.inits[0], name="out")(y)
@@ -74,6 +76,7 @@ class Block(nn.Module):
   dtype: jnp.dtype = jnp.float32
   dropout: float = 0.0
   inits: Inits = LECUN
+  causal: bool = False
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
@@ -83,7 +86,7 @@ class Block(nn.Module):
       factor = self.param(name, nn.initializers.constant(self.layer_scale), (y.shape[-1],))
       return y * jnp.asarray(factor, y.dtype).reshape(1, 1, -1)
     y = nn.LayerNorm(epsilon=self.epsilon, dtype=self.dtype, name="norm1")(x)
-    y = Attention(self.heads, self.bias, self.dtype, inits=self.inits, name="attention")(y)
+    y = Attention(self.heads, self.bias, self.dtype, inits=self.inits, causal=self.causal, name="attention")(y)
     x = x + nn.Dropout(self.dropout, deterministic=not train, name="dropout1")(scale("scale1", y))
     y = nn.LayerNorm(epsilon=self.epsilon, dtype=self.dtype, name="norm2")(x)
     y = Mlp(self.mlp_width, self.activation, self.dtype, self.inits, name="mlp")(y)

@@ -5,7 +5,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from vft.models.heads import Head, Spec
+from vft.models import pooling
+from vft.models.heads import HEADS, Spec
 
 
 class VideoModel(nn.Module):
@@ -41,7 +42,7 @@ class VideoModel(nn.Module):
     raise NotImplementedError
 
   def setup(self):
-    self.classifier = Head(self.tasks, self.spec, name="head")
+    self.classifier = HEADS[self.spec.unit](self.tasks, self.spec, name="head")
 
   def features(self, video: jax.Array, train: bool = False) -> tuple[jax.Array, tuple[int, int, int]]:
     """Video (B, T, H, W, C) -> tokens (B, N, D), prefix tokens first, and the grid (T', H', W') of the others."""
@@ -49,15 +50,23 @@ class VideoModel(nn.Module):
 
   def pool(self, tokens: jax.Array, grid: tuple[int, int, int]) -> jax.Array:
     """Tokens (B, N, D) -> (B, M, D'), all that the head needs: `head(pooled, (M, 1, 1))` gives the same logits."""
-    return self.classifier.pool(tokens, grid)
+    return pooling.pool(self.spec, tokens, grid)
 
-  def head(self, tokens: jax.Array, grid: tuple[int, int, int], train: bool = False) -> dict[str, jax.Array]:
-    """Tokens (B, N, D), pooled or not -> {task: (B, K)} float32."""
-    return self.classifier(tokens, grid, train)
+  def head(self, tokens: jax.Array, grid: tuple[int, int, int], train: bool = False,
+           present: jax.Array | None = None) -> dict[str, jax.Array]:
+    """Tokens (B, N, D), pooled or not -> {task: (B, K)} float32.
+
+    Where spec.unit is not a clip, the pooled tokens of S clips (B, S, D) -> (B, K) of a patient, of which those clips
+    `present` (B, S) count, or (B, S, K) of the moments of a procedure.
+    """
+    return self.classifier(tokens, grid, train, present)
 
   def __call__(self, video: jax.Array, train: bool = False) -> dict[str, jax.Array]:
-    """Video (B, T, H, W, C) -> {task: (B, K)} float32."""
-    return self.head(*self.features(video, train), train)
+    """Video (B, T, H, W, C) -> {task: (B, K)} float32; a procedure of one moment: (B, 1, K)."""
+    tokens, grid = self.features(video, train)
+    if self.spec.unit != "clip":
+      tokens, grid = self.pool(tokens, grid), (1, 1, 1)
+    return self.head(tokens, grid, train)
 
   def block_bn(self, block: str) -> str:
     """The `bn` of one block: only trained ones may use statistics of the batch."""
