@@ -11,7 +11,8 @@ import numpy as np
 from vft.check.findings import NOTE, STOPS, Finding
 from vft.data.inspection import Inspection
 from vft.data.known_files import KnownFiles
-from vft.data.manifest import Manifest, cause
+from vft.data.manifest import Manifest
+from vft.data.probing import cause
 
 LISTED = 60  # items of a finding on the page
 THUMBNAILS = 400  # pictures of classes on the page, 3 kB each

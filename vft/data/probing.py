@@ -1,0 +1,65 @@
+"""What the files of a manifest's table say when they are looked at, and warnings about the table as a whole."""
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from vft.data import inspection
+from vft.data.sources import Source
+from vft.errors import DataError, some
+
+Inspect = Callable[[Source, list[str], dict[str, Any]], dict[str, inspection.Inspection]]  # as inspection.inspect_all
+
+
+def probe_all(table: pd.DataFrame, source: Source, reading: dict[str, Any], inspect: Inspect) -> list[str]:
+  """Fills status, reason, sha256, duration_s, and end_s where the span goes to the end of the video. Warnings."""
+  paths = list(dict.fromkeys(table.path))
+  found = inspect(source, paths, reading)
+  for column in ("reason", "sha256", "duration_s"):
+    table[column] = [getattr(found[p], column) for p in table.path]
+  late = table.start_s >= table.duration_s
+  table.loc[late, "reason"] = [f"starts after the end: {start:g} s of {length:g} s" for start, length in
+                               zip(table.start_s[late], table.duration_s[late], strict=True)]
+  table["end_s"] = np.fmin(table.end_s, table.duration_s)
+  table["status"] = np.where(table.reason == "", "ok", "skipped")
+  burned_in = sum(f.burned_in for f in found.values())
+  return [f"{burned_in} of {len(paths)} DICOM files say that text is burned into their pixels: cover it by "
+          "config.data.mask, or cut it off by config.data.crop='sector'"] if burned_in else []
+
+
+def check_bad(table: pd.DataFrame, max_bad_fraction: float) -> list[str]:
+  """A warning with the counts per reason. Raises DataError above `max_bad_fraction` or if nothing is left."""
+  videos = table.drop_duplicates("path")
+  bad = videos[videos.status == "skipped"]
+  if bad.empty:
+    return []
+  counts = Counter(cause(reason) for reason in bad.reason).most_common()
+  share = f"{len(bad)} of {len(videos)} videos cannot be used ({len(bad) / len(videos):.1%})"
+  counted = "; ".join(f"{n} x {reason}" for reason, n in counts)
+  if len(bad) > max_bad_fraction * len(videos) or len(bad) == len(videos):
+    raise DataError(f"{share}, more than data.max_bad_fraction, {max_bad_fraction:.1%}: {counted}.\n"
+                    + some([f"{path!r}: {reason}" for path, reason in zip(bad.path, bad.reason, strict=True)]) +
+                    "\nExpected videos that can be decoded: repair or remove these, or leave them out with "
+                    f"--config.data.max_bad_fraction={len(bad) / len(videos) + 0.01:.2f}.")
+  return [f"{share}: {counted}"]
+
+
+def cause(reason: str) -> str:
+  """A reason without its details."""
+  return reason.partition(":")[0].partition(" (")[0]
+
+
+def layout_warnings(source: Source, spec: str) -> list[str]:
+  if source.CHECKED:
+    return []
+  return [f"layout unconfirmed: {spec.partition(':')[0]} was written without a public loader or page of that data set "
+          "in sight; compare manifest.csv with your files: labels, splits, patients"]
+
+
+def group_warnings(table: pd.DataFrame) -> list[str]:
+  missing = int((table.group == "").sum())
+  if missing == len(table):
+    return ["no group (patient) is known: each video counts as its own, so one patient may be in train and in test"]
+  return [f"{missing} of {len(table)} rows have no group; each of their videos counts as a patient"] if missing else []
