@@ -130,3 +130,14 @@ def test_folds_have_a_table_of_their_mean_that_fits(show):
   text = show(result)
   assert "Mean of 5 folds" in text and max(map(len, text.splitlines())) <= 80
   assert row(text, "accuracy")[1] == "accuracy 0.80 [0.70, 0.90] 0.80 [0.70, 0.90]"
+
+
+def test_procedures_count_moments_and_show_the_figures_of_phases(show):
+  def interval(value):
+    return dict(value=value, low=value - 0.1, high=value + 0.1, n=8)
+  test = {"accuracy": interval(0.8), "video/strict/jaccard": interval(0.61), "edit": interval(0.33)}
+  tasks = [{"name": "phase", "kind": "single", "classes": ["a", "b"]}]
+  text = show({"test": {"video": test},
+               "data": {"unit": "video", "grouped_by": "patient", "clips": {"test": 900}, "tasks": tasks}})
+  assert "moments: test 900" in text
+  assert "Jaccard, mean over videos" in text and "0.61 [0.51, 0.71]" in text and "edit score" in text

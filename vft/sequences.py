@@ -70,6 +70,7 @@ def predict(model: Any, state: Any, pixels: forward.Pixels, manifest: Sequences,
   config = config.copy_and_resolve_references()
   with tempfile.TemporaryDirectory(prefix="vft-features-") as folder:
     config.features.dir = folder
+    config.data.workers = 0  # a process more would cost 0.4 GB, and takes seconds to start
     kept = features.compute(model, state.params, state.batch_stats, manifest.shown, config, manifest.clip_rows("test"),
                             views=config.eval.views, train=False, mesh=mesh, tick=lambda done, total: None)
   size = jax.device_count()
