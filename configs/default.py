@@ -119,7 +119,9 @@ def get_config():
   c.optim = config_dict.ConfigDict(dict(
       name="adamw",  # adamw | adam | sgd
       group=dict(train=True, lr=1e-3, wd=0.0, schedule="cosine"),  # defaults; schedule: constant | linear | cosine
-      warmup=0.05,  # share of the steps in which a rate climbs from 0
+      warmup=0.05,  # how long a rate climbs from 0, in `warmup_unit`s, from the first step that its group trains
+      warmup_unit="share",  # share: of the steps that the group trains | steps | epochs
+      layer_decay=1.0,  # factor from a block's rate to that of the one before it, such as 0.75; the head has 1
       momentum=0.9,  # of sgd
       b1=0.9, b2=0.999, eps=1e-8,  # of adam and adamw
       clip_norm=1.0,  # largest norm of the gradient of all that trains; 0 = no clipping
@@ -129,9 +131,12 @@ def get_config():
       batch=32,  # clips a step, over all devices
       accum=1,  # parts that a batch is computed in, one after another, to save memory
       epochs=10,
+      stages=(),  # thawing: ((3, ("late",)), (6, ("trunk",))): after 3 epochs the group late trains as well, then trunk
+      ema=0.0,  # decay of a moving average of what trains, such as 0.999, which is validated and used; 0 = none
       label_smoothing=0.0,
       eval_every=1,  # epochs from validation to validation (and checkpoint)
-      select="loss",  # the validation metric that 'best' means: loss, or any video-level figure of result.json
+      select="loss",  # what 'best' means: loss, a video-level figure of result.json, or one such as "patient/auroc"
+      patience=0,  # validations without a better `select` after which the run ends; 0 = it never ends early
       log_every=10,  # steps between lines of metrics.jsonl
   ))
 

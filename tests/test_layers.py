@@ -14,7 +14,7 @@ LEVELS = (
     ("data", "models", "convert"),
     ("checkpoint", "writer", "optim", "forward", "objective", "workdir"),
     ("tables", "weights", "check"),
-    ("train", "evaluate", "features"),
+    ("train", "evaluate", "features", "stages"),
     ("saver", "controls", "sequences"),
     ("startup", "hooks"),
     ("predict", "batches"),

@@ -95,16 +95,17 @@ def test_large_sets_show_three_digits_and_still_fit(show):
 
 def test_groups_tell_what_trains(capsys):
   rows = [dict(group="trunk", train=False, parameters=12_287_264, bytes=49_149_056, optimizer_bytes=0, lr=1e-3, wd=0.0,
-               schedule="cosine"),
+               schedule="cosine", least_lr=1e-3, epoch=0),
           dict(group="head", train=True, parameters=3075, bytes=12_300, optimizer_bytes=24_600, lr=1e-3, wd=1e-4,
-               schedule="cosine")]
+               schedule="cosine", least_lr=1e-5, epoch=0)]
   text = tables.print_groups(rows)
   assert [" ".join(x.split()) for x in capsys.readouterr().out.splitlines()] == [" ".join(x.split()) for x in
                                                                                 text.splitlines()]
   assert row(text, "trunk") == ["trunk 12,287,264 46.9 MiB 0 B frozen – –"]
-  assert row(text, "head") == ["head 3,075 12.0 KiB 24.0 KiB 0.001 0.0001 cosine"]
+  assert row(text, "head") == ["head 3,075 12.0 KiB 24.0 KiB 1e-05–0.001 0.0001 cosine"]
   assert row(text, "all") == ["all 12,290,339 46.9 MiB 24.0 KiB 0.025 % trains"]
   assert all(line == line.rstrip() and len(line) <= 80 for line in text.splitlines())
+  assert "cosine, after epoch 3" in tables.print_groups([{**rows[1], "epoch": 3}])
 
 
 def test_calibration_takes_at_most_three_lines(show):

@@ -15,44 +15,47 @@ from vft.data import manifest as manifests
 from vft.data import pipeline, skipped
 from vft.data.sequences import Sequences
 from vft.hooks import Stop, Tick, montage
+from vft.stages import Stage
+from vft.train import TrainState
 from vft.writer import Clock, Writer
 
 
 @dataclass(frozen=True)
 class Batches:
-  """Endless training batches, those of a split held out, and the rows found so far that could not be decoded."""
+  """Endless training batches, and those of a split held out."""
   train: Any
   held_out: Callable[[str], Iterator[dict[str, Any]]]
-  failed: set[int]
 
 
-def make_batches(config: ConfigDict, manifest: manifests.Manifest, begin: startup.Prepared, folder: Path,
-                 mesh: jax.sharding.Mesh, writer: Writer, clock: Clock, stop: Stop) -> Batches:
+def make_batches(config: ConfigDict, manifest: manifests.Manifest, begin: startup.Prepared, stage: Stage,
+                 state: TrainState, failed: set[int], folder: Path, mesh: jax.sharding.Mesh, writer: Writer,
+                 clock: Clock, stop: Stop) -> Batches:
   """Where only the head trains, the trunk runs once over every clip; else clips are decoded again for every epoch.
+
+  They are for the stage of a run that `state` has reached. Rows that cannot be decoded are added to `failed`.
 
   Raises ConfigError where sequences are asked for and the trunk trains.
   """
-  size, start_step, views = config.train.batch, int(begin.state.step), config.eval.views
-  failed: set[int] = set()
+  size, start_step, views = config.train.batch, int(state.step), config.eval.views
   if isinstance(manifest, Sequences):
     sequences.check(config, begin.blocks)
-  if begin.blocks or not config.features.cache:
+  if stage.blocks or not config.features.cache:
     batches = pipeline.train_batches(manifest, config, batch=size, start_step=start_step)
     return Batches(skipped.watch(batches, failed), lambda split: skipped.watch(pipeline.eval_batches(
-        manifest, config, manifest.rows(split), batch=size, views=views, crops=config.eval.crops), failed), failed)
-  compute = partial(features.compute, model=begin.model, params=begin.state.params, batch_stats=begin.state.batch_stats,
+        manifest, config, manifest.rows(split), batch=size, views=views, crops=config.eval.crops), failed))
+  compute = partial(features.compute, model=begin.model, params=state.params, batch_stats=state.batch_stats,
                     manifest=manifest.shown, config=config, mesh=mesh, tick=Tick(writer, clock, stop))
   with clock("features"):
     seen = compute(rows=manifest.clip_rows("train"), views=1, train=True)
     held_out = np.sort(np.concatenate([manifest.clip_rows("val"), manifest.clip_rows("test")]))
     unseen = compute(rows=held_out, views=views, train=False)
+  failed |= seen.failed | unseen.failed
   workdirs.write_json(folder / "features.json", features.summary(seen, unseen))
   if isinstance(manifest, Sequences):
     return Batches(sequences.train_batches(seen, manifest, config, start_step=start_step),
-                   lambda split: sequences.eval_batches(unseen, manifest, split, size), seen.failed | unseen.failed)
+                   lambda split: sequences.eval_batches(unseen, manifest, split, size))
   return Batches(features.train_batches(seen, manifest, config, start_step=start_step),
-                 lambda split: features.eval_batches(unseen, manifest, manifest.rows(split), size),
-                 seen.failed | unseen.failed)
+                 lambda split: features.eval_batches(unseen, manifest, manifest.rows(split), size))
 
 
 def startup_clips(config: ConfigDict, manifest: manifests.Manifest, count: int = 0) -> Iterator[dict[str, Any]]:

@@ -172,22 +172,30 @@ def differences(main: Predictions, other: Predictions, manifest: Manifest, confi
 def make_evaluator(model: Any, pixels: forward.Pixels, batches: Callable[[], Iterable[Mapping[str, Any]]],
                    manifest: Manifest, config: ConfigDict,
                    mesh: jax.sharding.Mesh) -> Callable[[Any], tuple[dict[str, Any], dict[str, Any]]]:
-  """Returns f(state) -> ({metric: value} of videos, {task: confusion}), without intervals: cheap enough for an epoch.
+  """Returns f(state) -> (`values` of its predictions, {task: confusion})."""
+  def evaluate(state: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    found = predict(model, state.best_params, state.batch_stats, pixels, manifest.tasks, batches(), mesh,
+                    config.eval.chunk)
+    return values(found, manifest, config), confusion(found, manifest).get(manifest.level, {})
+  return evaluate
+
+
+def values(found: Predictions, manifest: Manifest, config: ConfigDict) -> dict[str, float | None]:
+  """{metric: value} of videos and {"patient/metric": value}, without intervals: cheap enough for an epoch.
 
   "loss" is the sum over tasks that training minimises, as far as figures tell it: of a regression its mean square.
   """
-  def evaluate(state: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    found = predict(model, state.params, state.batch_stats, pixels, manifest.tasks, batches(), mesh, config.eval.chunk)
-    labels = manifest.labels(found.rows)
-    by_task = {t: metrics.figures(labels=labels[t.name], outputs=found.outputs[t.name], **_options(t, config))
-               for t in manifest.tasks}
-    for task in manifest.tasks:
-      if procedures := _procedures(found, manifest, task):
-        by_task[task] |= metrics.phase.figures([video for video, _ in procedures], **_phase_options(task, config))
-    flat = _by_level(manifest, lambda task: {"video": by_task[task]})["video"]
-    flat["loss"] = sum(t.weight * _loss(t, f) for t, f in by_task.items())
-    return flat, confusion(found, manifest).get(manifest.level, {})
-  return evaluate
+  def measure(task: Task) -> dict[str, Any]:
+    return {level: metrics.figures(labels=labels, outputs=outputs, **_options(task, config))
+            for level, (outputs, labels, _) in levels(found, manifest, task).items()}
+  by_task = {task: measure(task) for task in manifest.tasks}
+  for task in manifest.tasks:
+    if procedures := _procedures(found, manifest, task):
+      by_task[task]["video"] |= metrics.phase.figures([v for v, _ in procedures], **_phase_options(task, config))
+  by_level = _by_level(manifest, by_task.__getitem__)
+  patients = {f"patient/{name}": value for name, value in by_level.get("patient", {}).items()}
+  loss = sum(task.weight * _loss(task, found[manifest.level]) for task, found in by_task.items())
+  return {**by_level[manifest.level], **patients, "loss": loss}
 
 
 def _loss(task: Task, found: Mapping[str, float | None]) -> float:

@@ -55,13 +55,28 @@ class EvalHook:
       self._saver.save(state, score(figures, self._select))
 
 
-def score(figures: dict[str, float | None], select: str) -> float:
-  """The figure that 'best' means, larger is better. Raises ConfigError for an unknown one."""
-  value = figures.get(select)
-  if value is None:
+def check_select(figures: Mapping[str, float | None], select: str) -> None:
+  """Raises ConfigError for a figure that is not among those of a validation."""
+  if select not in figures:
+    why = "" if any(k.startswith("patient/") for k in figures) else (
+        "\nThere are none of patients, since the data has no groups, or a patient's clips have different labels.")
     raise ConfigError(f"config.train.select is {select!r}, which validation does not give; it gives: "
-                       f"{', '.join(k for k, v in figures.items() if v is not None)}.")
+                      f"{', '.join(figures)}.{why}")
+
+
+def score(figures: Mapping[str, float | None], select: str) -> float:
+  """The figure that 'best' means, larger is better. Raises ConfigError for one that is not known or not defined."""
+  check_select(figures, select)
+  value = figures[select]
+  if value is None:
+    raise ConfigError(f"config.train.select is {select!r}, which is not defined on this validation split (such as "
+                      f"auroc with one class); defined: {', '.join(k for k, v in figures.items() if v is not None)}.")
   return -value if select.rsplit("/", 1)[-1] in SMALLER else value
+
+
+def waited(scores: Sequence[float], patience: int) -> bool:
+  """Whether the last `patience` validations were not better than the best before them; never for 0."""
+  return 0 < patience < len(scores) and max(scores[-patience:]) <= max(scores[:-patience])
 
 
 class StopHook:

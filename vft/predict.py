@@ -143,7 +143,7 @@ def _of_clips(videos: list[Path], config: ConfigDict, wanted: tuple[tasks.Task, 
   """A line per video or window of it."""
   seen: list[tuple[Path, np.ndarray]] = []
   unread: dict[Path, str] = {}
-  found = evaluate.predict(begin.model, begin.state.params, begin.state.batch_stats, begin.pixels, wanted,
+  found = evaluate.predict(begin.model, begin.state.best_params, begin.state.batch_stats, begin.pixels, wanted,
                            _clips(videos, config, seen, unread), mesh, config.eval.chunk)
   times = [seen[row][1] for row in found.rows]
   return {"path": [seen[row][0] for row in found.rows], "start_s": [f"{t.min():.3f}" for t in times],

@@ -4,6 +4,7 @@ import json
 import logging
 import resource
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,13 +12,28 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from vft import batches, controls, evaluate, folds, forward, objective, predict, sharding, startup, tables, train
+from vft import (
+  batches,
+  controls,
+  evaluate,
+  folds,
+  forward,
+  hooks,
+  objective,
+  optim,
+  predict,
+  sharding,
+  stages,
+  startup,
+  tables,
+  train,
+)
 from vft import config as configs
 from vft import workdir as workdirs
 from vft.data import decoders, guard, sequences, skipped, sources
 from vft.data import manifest as manifests
 from vft.data.augment import mix
-from vft.hooks import EvalHook, LogHook, Stop, StopHook
+from vft.hooks import Stop
 from vft.writer import Clock, Writer
 
 
@@ -97,11 +113,13 @@ def load_manifest(config: ConfigDict, folder: Path) -> manifests.Manifest:
 
 
 def fine_tune(config: ConfigDict, manifest: manifests.Manifest, folder: Path, clock: Clock, stop: Stop) -> Outcome:
-  """One model: start, groups, features or batches, steps, best checkpoint, predictions."""
+  """One model: start, groups; by stages features or batches, and steps; best checkpoint, predictions."""
   folder.mkdir(parents=True, exist_ok=True)
   mesh = sharding.make_mesh(config.mesh.fsdp)
   steps_per_epoch = max(manifest.count("train") // config.train.batch, 1)
   until = config.train.epochs * steps_per_epoch
+  optim.check_warmup(config, until)
+  hooks.check_select(evaluate.values(controls.majority(manifest, "val"), manifest, config), config.train.select)
 
   # First values, what trains, and the newest valid checkpoint: fixed before the first step.
   with clock("start"):
@@ -111,38 +129,55 @@ def fine_tune(config: ConfigDict, manifest: manifests.Manifest, folder: Path, cl
     (folder / "params.txt").write_text(tables.print_groups(begin.table, file=sys.stderr))
     print(begin.summary, file=sys.stderr)
     workdirs.write_json(folder / "weights.json", begin.report)
+  def finished() -> bool:
+    return hooks.waited(saver.scores, config.train.patience)
 
   with Writer(folder, tensorboard=config.log.tensorboard, progress=config.log.progress, total_steps=until) as writer:
     writer.truncate(int(state.step))
     writer.images(0, "first_clips", batches.first_clips(config, manifest, pixels))
-    clips = batches.make_batches(config, manifest, begin, folder, mesh, writer, clock, stop)
+    clips: Any = None
+    failed: set[int] = set()
+    left_out = skipped.Skipped(manifest.shown, failed, folder / "skipped.csv", config)
+    log, names = hooks.LogHook(writer, clock, config), {t.name: t.classes for t in manifest.tasks}
 
-    # Steps. Hooks run in this order: a state is evaluated before it is saved, and saved before the run may stop.
-    run_model = partial(forward.logits, model, pixels=pixels, train=True, train_trunk=bool(begin.blocks))
-    loss = objective.make_loss(config, manifest.tasks, manifest.labels(manifest.rows("train")))
-    lone = len(manifest.tasks) == 1 and manifest.tasks[0].kind == "single" and manifest.unit != "video"
-    step = train.make_train_step(run_model, loss, begin.tx, begin.trained, accum=config.train.accum, seed=config.seed,
-                                 accuracy_of=manifest.tasks[0].name if lone else "",
-                                 mirror=objective.make_mirror(config, manifest.tasks),
-                                 mixing=mix.make(config.augment), size=config.data.size)
-    validate = evaluate.make_evaluator(model, pixels, lambda: clips.held_out("val"), manifest, config, mesh)
-    left_out = skipped.Skipped(manifest.shown, clips.failed, folder / "skipped.csv", config)
-    hooks = (LogHook(writer, clock, config),
-             EvalHook(writer, clock, config, validate, saver, until, steps_per_epoch,
-                      {t.name: t.classes for t in manifest.tasks}),
-             lambda step, *_: left_out.update(), StopHook(stop, saver))
-    left_out.update()
-    with contextlib.closing(clips.train):  # ends the decoding processes
-      state = train.fit(state, clips.train, step=step, until=until, mesh=mesh, clock=clock, hooks=hooks,
-                        ids=lambda rows: manifest.table.id.iloc[rows].tolist())
+    # Stages: from one to the next more groups train. Mostly there is one.
+    for stage in stages.left(begin.stages, int(state.step), finished()):
+      state = stages.enter(stage, state, sharding.replicated(mesh))
+      clips = batches.make_batches(config, manifest, begin, stage, state, failed, folder, mesh, writer, clock, stop)
+      left_out.update()
+
+      # Steps. Hooks run in this order: a state is evaluated before it is saved, and saved before the run may stop.
+      validate = evaluate.make_evaluator(model, pixels, partial(clips.held_out, "val"), manifest, config, mesh)
+      after = (log, hooks.EvalHook(writer, clock, config, validate, saver, until, steps_per_epoch, names),
+               lambda step, *_: left_out.update(), hooks.StopHook(stop, saver))
+      with contextlib.closing(clips.train):  # ends the decoding processes
+        state = train.fit(state, clips.train, step=_make_step(config, manifest, stage, pixels), until=stage.until,
+                          mesh=mesh, clock=clock, hooks=after, finished=finished,
+                          ids=lambda rows: manifest.table.id.iloc[rows].tolist())
+      if finished():
+        break
+    done = int(state.step)
+    stopped = done if finished() and done < until else None
 
     # The best checkpoint by validation is looked at once more, and at the test split for the first time.
     with clock("eval"):
       best = saver.restore(state, saver.store.best())
-      val, test = (evaluate.predict(model, best.params, best.batch_stats, pixels, manifest.tasks, clips.held_out(split),
-                                    mesh, config.eval.chunk)
+      val, test = (evaluate.predict(model, best.best_params, best.batch_stats, pixels, manifest.tasks,
+                                    clips.held_out(split), mesh, config.eval.chunk)
                    for split in ("val", "test"))
     left_out.update()
   saver.store.close()
-  return Outcome(val, test, {"steps": until, "best_step": int(best.step), "skipped": left_out.count,
+  return Outcome(val, test, {"steps": done, "stopped_early_at": stopped, "best_step": int(best.step),
+                             "skipped": left_out.count,
                              "trained_parameters": sum(r["parameters"] for r in begin.table if r["train"])})
+
+
+def _make_step(config: ConfigDict, manifest: manifests.Manifest, stage: stages.Stage,
+               pixels: forward.Pixels) -> Callable[..., Any]:
+  run_model = partial(forward.logits, stage.model, pixels=pixels, train=True, train_trunk=bool(stage.blocks))
+  loss = objective.make_loss(config, manifest.tasks, manifest.labels(manifest.rows("train")))
+  lone = len(manifest.tasks) == 1 and manifest.tasks[0].kind == "single" and manifest.unit != "video"
+  return train.make_train_step(run_model, loss, stage.tx, stage.trained, accum=config.train.accum, seed=config.seed,
+                               accuracy_of=manifest.tasks[0].name if lone else "", ema=config.train.ema,
+                               mirror=objective.make_mirror(config, manifest.tasks),
+                               mixing=mix.make(config.augment), size=config.data.size)

@@ -75,7 +75,8 @@ def predict(model: Any, state: Any, pixels: forward.Pixels, manifest: Sequences,
                             views=config.eval.views, train=False, mesh=mesh, tick=lambda done, total: None)
   size = jax.device_count()
   batches = eval_batches(kept, manifest, "test", size) if kept.tokens else ()
-  return evaluate.predict(model, state.params, state.batch_stats, pixels, manifest.tasks, batches, mesh), kept.failed
+  return evaluate.predict(model, state.best_params, state.batch_stats, pixels, manifest.tasks, batches,
+                          mesh), kept.failed
 
 
 def _batch(kept: Features, manifest: Sequences, chosen: list[int], copies: list[int], size: int) -> dict[str, Any]:

@@ -7,11 +7,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from flax import linen as nn
 from ml_collections import ConfigDict
 
-from vft import convert, forward, models, optim, sharding, train, trees
+from vft import convert, forward, models, sharding, stages, train, trees
 from vft.convert import registry
 from vft.errors import ConfigError
 from vft.saver import Saver
@@ -110,13 +109,12 @@ def estimate_stats(model: nn.Module, params: Mapping[str, Any], stats: Mapping[s
 @dataclass(frozen=True)
 class Prepared:
   """A run before its first step, or where its newest checkpoint left it."""
-  model: Any
+  model: Any  # as it is evaluated
   pixels: forward.Pixels
-  tx: optax.GradientTransformation
+  stages: tuple[stages.Stage, ...]
   state: train.TrainState
   saver: Saver
-  trained: frozenset[str]
-  blocks: tuple[str, ...]  # of the trunk that train; () where only the head does
+  blocks: tuple[str, ...]  # of the trunk that train at the end of the run; () where only the head does
   table: list[dict[str, Any]]  # what trains, from `optim.table`
   report: dict[str, Any]
   summary: str
@@ -129,17 +127,11 @@ def prepare(config: ConfigDict, tasks: tuple[Task, ...], manifest_sha256: str, f
   Raises ConfigError where the rules do not fit or nothing trains, WeightsError where base or checkpoint do not fit.
   """
   begin = start(config, tasks, clips)
-  labels, groups = trees.assign(begin.params, config.rules), optim.make_groups(config)
-  trained = frozenset(name for name, group in labels.items() if groups[group]["train"])
-  if not trained:
-    raise ConfigError("No group trains: set train=True in one of config.groups.")
-  blocks = tuple(sorted({name.split("/")[0] for name in trained} - {"head"}))
-  model = begin.model.clone(trained_blocks=blocks) if config.model.bn == "batch" else begin.model
-  moved = {name for name in begin.batch_stats if config.model.bn == "batch" and name.split("/")[0] in blocks}
-  tx = optim.make_optimizer(config, labels, steps)
-  state = train.make_state(begin.params, begin.batch_stats, tx, mesh)
-  saver = Saver(folder / "checkpoints", trained | moved | ({*begin.params, *begin.batch_stats} - begin.loaded),
+  run = stages.make(config, begin.model, begin.params, begin.batch_stats, steps)
+  averaged = run[0].trained if config.train.ema else frozenset()
+  state = train.make_state(begin.params, begin.batch_stats, run[0].tx, mesh, averaged)
+  saver = Saver(folder / "checkpoints", run, {**begin.params, **begin.batch_stats}, begin.loaded,
                 {"base": begin.base, "manifest": manifest_sha256, "classes": {t.name: list(t.classes) for t in tasks}})
   state = jax.device_put(saver.restore(state, saver.store.newest()), sharding.replicated(mesh))
-  return Prepared(model, forward.make_pixels(config, model), tx, state, saver, trained, blocks,
-                  optim.table(config, labels, state.params, state.opt_state), begin.report, begin.summary)
+  return Prepared(begin.model, forward.make_pixels(config, begin.model), run, state, saver, run[-1].blocks,
+                  stages.table(config, run, begin.model, begin.params), begin.report, begin.summary)

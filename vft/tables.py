@@ -59,10 +59,10 @@ def print_groups(rows: Sequence[Mapping[str, Any]], file: TextIO | None = None) 
   table.add_column("group", overflow="fold")
   for name in ("parameters", "size", "optimiser", "lr", "decay"):
     table.add_column(name, justify="right", no_wrap=True)
-  table.add_column("schedule", no_wrap=True)
+  table.add_column("schedule")
   for row in rows:
     trains = row.get("train", True)
-    rate = (f"{row['lr']:g}", f"{row['wd']:g}", str(row["schedule"])) if trains else ("frozen", "–", "–")
+    rate = (_rates(row), f"{row['wd']:g}", _when(row)) if trains else ("frozen", "–", "–")
     table.add_row(str(row["group"]), *_amounts(row), *rate, style="" if trains else "dim")
   table.add_section()
   total = {k: sum(row[k] for row in rows) for k in ("parameters", "bytes", "optimizer_bytes")}
@@ -72,6 +72,14 @@ def print_groups(rows: Sequence[Mapping[str, Any]], file: TextIO | None = None) 
   plain = io.StringIO()
   _console(plain, width=100, color_system=None, force_terminal=False).print(table)
   return "\n".join(line.rstrip() for line in plain.getvalue().splitlines()) + "\n"
+
+
+def _rates(row: Mapping[str, Any]) -> str:
+  return f"{row['lr']:g}" if row["least_lr"] == row["lr"] else f"{row['least_lr']:.3g}–{row['lr']:.3g}"
+
+
+def _when(row: Mapping[str, Any]) -> str:
+  return f"{row['schedule']}, after epoch {row['epoch']}" if row["epoch"] else str(row["schedule"])
 
 
 def _heading(data: Mapping[str, Any], test: Mapping[str, Any], levels: Sequence[str]) -> Text:
@@ -181,6 +189,8 @@ def _cost(cost: Mapping[str, Any]) -> Text:
   parts = [duration(cost["total_s"])] if cost.get("total_s") is not None else []
   if cost.get("peak_memory_gib") is not None:
     parts.append(f"peak memory {cost['peak_memory_gib']:.1f} GiB")
+  if cost.get("stopped_early_at") is not None:
+    parts.append(f"stopped early after step {cost['stopped_early_at']}")
   total = max(cost.get("total_s") or 0, sum(cost.get("by_cause", {}).values()), 1e-9)
   shares = [f"{k} {100 * v / total:.0f} %" for k, v in cost.get("by_cause", {}).items() if v / total >= 0.005]
   lines = [" · ".join(part) for part in (parts, shares) if part]

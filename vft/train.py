@@ -25,12 +25,19 @@ class TrainState:
   params: Flat
   batch_stats: Flat
   opt_state: Any
+  ema: Flat = flax.struct.field(default_factory=dict)  # moving averages of what trains; {} where none are kept
+
+  @property
+  def best_params(self) -> Flat:
+    """What is validated, saved as the best and used: the averages where they are kept."""
+    return {**self.params, **self.ema}
 
 
-def make_state(params: Flat, batch_stats: Flat, tx: optax.GradientTransformation,
-               mesh: jax.sharding.Mesh) -> TrainState:
-  """Step 0, on every device of the mesh. The weights go in before `tx.init`."""
-  state = TrainState(jnp.zeros((), jnp.int32), params, batch_stats, tx.init(params))
+def make_state(params: Flat, batch_stats: Flat, tx: optax.GradientTransformation, mesh: jax.sharding.Mesh,
+               averaged: frozenset[str] = frozenset()) -> TrainState:
+  """Step 0, on every device of the mesh. The weights go in before `tx.init`; `averaged` are the names in `ema`."""
+  ema = {name: np.array(params[name]) for name in averaged}  # copies: a step gives its buffers away
+  state = TrainState(jnp.zeros((), jnp.int32), params, batch_stats, tx.init(params), ema)
   return jax.device_put(state, sharding.replicated(mesh))
 
 
@@ -45,7 +52,7 @@ def _same_labels(batch: Mapping[str, Any]) -> dict[str, jax.Array]:
 
 def make_train_step(forward: Callable[..., Any], loss: Loss, tx: optax.GradientTransformation, trained: frozenset[str],
                     *, accum: int = 1, seed: int = 0, accuracy_of: str = "", mirror: Mirror = _same_labels,
-                    mixing: mix.Mix | None = None, size: int = 0) -> Callable[..., Any]:
+                    mixing: mix.Mix | None = None, size: int = 0, ema: float = 0.0) -> Callable[..., Any]:
   """Returns jitted `step(state, batch) -> (state, StepMetrics, losses (B,), fine)`; the state is donated.
 
   Args:
@@ -59,6 +66,7 @@ def make_train_step(forward: Callable[..., Any], loss: Loss, tx: optax.GradientT
     mirror: from `objective.make_mirror`: a batch -> its labels, for clips that augmentation turned left to right.
     mixing: mixup and cutmix of the clips of a part, of frames of `size` pixels.
     seed: of dropout and mixing; the key of a step depends on (seed, step) alone.
+    ema: decay of the averages that the state holds, see `average`.
 
   A loss or gradient that is not finite leaves parameters and optimiser as they were.
   """
@@ -99,12 +107,24 @@ def make_train_step(forward: Callable[..., Any], loss: Loss, tx: optax.GradientT
     count = jnp.maximum(batch["mask"].sum(), 1)
     grads = jax.tree.map(lambda g: g / count, grads)
     fine = jnp.isfinite(losses.sum()) & jnp.isfinite(optax.tree.norm(grads))
-    updates, opt_state = tx.update({**jax.tree.map(jnp.zeros_like, frozen), **grads}, state.opt_state, state.params)
+    nothing = {name: optax.MaskedNode() for name in frozen}  # not even zeros are made for them
+    updates, opt_state = tx.update({**nothing, **grads}, state.opt_state, {**nothing, **params})
     moved: Any = optax.apply_updates(params, {name: updates[name] for name in params})  # pyright: ignore
     keep = partial(jax.tree.map, lambda new, old: jnp.where(fine, new, old))
+    averages = average(state.ema, moved, ema, state.step)
     return TrainState(state.step + 1, {**frozen, **keep(moved, params)}, keep(stats, state.batch_stats),
-                      keep(opt_state, state.opt_state)), sums, losses, fine
+                      keep(opt_state, state.opt_state), keep(averages, state.ema)), sums, losses, fine
   return step
+
+
+def average(ema: Flat, params: Mapping[str, Any], decay: float, step: jax.Array) -> Flat:
+  """The moving averages after a step, of the names in `ema`; BatchNorm statistics, averages themselves, have none.
+
+  They start at the first values. The decay is min(decay, (1 + step) / (10 + step)), as of TensorFlow's
+  ExponentialMovingAverage: so a short run is not held back by its start, and no bias is left to correct.
+  """
+  rate = 1 - jnp.minimum(decay, (1 + step) / (10 + step))
+  return {name: old + rate * (params[name] - old) for name, old in ema.items()}
 
 
 def check_finite(fine: Any, losses: Any, step: int, batch: Mapping[str, Any],
@@ -120,9 +140,11 @@ def check_finite(fine: Any, losses: Any, step: int, batch: Mapping[str, Any],
 
 def fit(state: TrainState, batches: Iterator[Mapping[str, Any]], *, step: Callable[..., Any], until: int,
         mesh: jax.sharding.Mesh, clock: Any, ids: Callable[[np.ndarray], list[str]],
-        hooks: tuple[Callable[..., None], ...]) -> TrainState:
-  """Steps up to `until`. After each one the hooks are called in their order as hook(step, state, sums, batch)."""
+        hooks: tuple[Callable[..., None], ...], finished: Callable[[], bool] = lambda: False) -> TrainState:
+  """Steps up to `until`, or until `finished`. After each one the hooks are called as hook(step, state, sums, batch)."""
   for number in range(int(state.step) + 1, until + 1):
+    if finished():
+      break
     with clock("data"):
       batch = next(batches)
     with clock("step"):

@@ -28,6 +28,7 @@ CHOICES = {
     "model.dtype": ("float32", "bfloat16"),
     "model.bn": ("stored", "batch"),
     "optim.name": ("adamw", "adam", "sgd"),
+    "optim.warmup_unit": ("share", "steps", "epochs"),
 }
 SCHEDULES = ("constant", "linear", "cosine")
 CONTROLS = ("majority", "single_frame", "random_trunk")
@@ -37,7 +38,8 @@ POSITIVE = ("data.num_frames", "data.fps", "data.resize", "data.size", "data.max
             "init.stats_clips", "model.depth")
 # Fields that may change between a run and its continuation: they move no figure.
 BETWEEN = {
-    "optim.warmup": (0, 1), "optim.clip_norm": (0, math.inf), "optim.group.lr": (0, math.inf),
+    "optim.warmup": (0, math.inf), "optim.layer_decay": (0.01, 1), "train.ema": (0, 0.999999),
+    "train.patience": (0, math.inf), "optim.clip_norm": (0, math.inf), "optim.group.lr": (0, math.inf),
     "optim.group.wd": (0, math.inf), "model.dropout": (0, 0.999), "train.label_smoothing": (0, 1),
     "data.frame_rate": (0, 10_000), "data.workers": (0, 1024), "data.max_bad_fraction": (0, 1),
     "sequence.boundary_s": (0, math.inf), "data.shots": (0, math.inf), "data.folds": (0, math.inf), "eval.rate": (0, 1),
@@ -89,6 +91,7 @@ def check(config: ConfigDict) -> None:
   _check_sequence(config)
   _check_init(config)
   _check_groups(config)
+  _check_stages(config)
   _check_tasks(config)
   _check_subsets(config)
 
@@ -249,3 +252,29 @@ def _check_groups(config: ConfigDict) -> None:
   if named != set(config.groups):
     raise ConfigError(f"config.groups defines {sorted(config.groups)}, config.rules use {sorted(named)}; "
                       "expected the same names in both.")
+  if config.optim.warmup_unit == "share" and config.optim.warmup > 1:
+    raise ConfigError(f"config.optim.warmup is {config.optim.warmup:g}; a share of the steps is 0 to 1. For a number "
+                      "of them add --config.optim.warmup_unit=steps, or =epochs.")
+
+
+def _check_stages(config: ConfigDict) -> None:
+  """Which groups thaw, and when."""
+  last, seen = 0, set()
+  for stage in config.train.stages:
+    pair = isinstance(stage, tuple | list) and len(stage) == 2
+    if not (pair and isinstance(stage[0], int) and isinstance(stage[1], tuple | list) and stage[1]):
+      raise ConfigError(f"config.train.stages has {stage!r}; expected pairs (epoch, groups), such as "
+                        '((3, ("late",)), (6, ("trunk",))).')
+    epoch, names = stage
+    if not last < epoch < config.train.epochs:
+      raise ConfigError(f"config.train.stages thaws {', '.join(map(str, names))} after epoch {epoch}; expected rising "
+                        f"epochs from {last + 1} to {config.train.epochs - 1}: config.train.epochs is "
+                        f"{config.train.epochs}.")
+    for name in names:
+      _choice("a group of config.train.stages", name, tuple(config.groups))
+      if not config.groups[name].get("train", config.optim.group.train):
+        raise ConfigError(f"config.train.stages thaws {name!r}, but config.groups.{name} has train=False: set it to "
+                          "True; the group is frozen until its stage begins.")
+      if name in seen:
+        raise ConfigError(f"config.train.stages names {name!r} twice; a group thaws once.")
+    last, seen = epoch, seen | set(names)
