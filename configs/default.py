@@ -110,6 +110,7 @@ def get_config():
       inflate="centre",  # centre | average: how its 2-D kernels become 3-D
       map_labels=False,  # classes that the weights know by name start at the published classifier's values
       stats_clips=32,  # training clips from which the BatchNorm statistics of a random trunk are estimated
+      from_probe="",  # folder of a finished `vft probe`: the head starts from its chosen one (arXiv:2202.10054)
   ))
 
   # What trains, at which rate: the first rule whose pattern matches the whole name wins.
@@ -148,6 +149,14 @@ def get_config():
       tau=1.0,  # of logit_adjusted
       regression="l2",  # l1 | l2 | huber, of targets in standard deviations
       delta=1.0,  # of huber
+  ))
+
+  # `vft probe`: a grid of heads on kept features; all else is as in a run, but only the head trains.
+  c.probe = config_dict.ConfigDict(dict(
+      heads=(),  # values of model.head, each with every point of the grid; () = model.head alone
+      lr=(3e-4, 1e-3, 3e-3, 1e-2, 3e-2),  # learning rates
+      wd=(0.0, 1e-4, 1e-3, 1e-2),  # weight decays
+      seeds=1,  # of first values, order of the clips and dropout: seed, seed + 1, ...; splits stay those of `seed`
   ))
 
   # Features of a frozen trunk, computed once and kept on disk.

@@ -2,14 +2,11 @@
 import json
 from pathlib import Path
 
-import jax
-import numpy as np
-import orbax.checkpoint as ocp
 import pytest
 
 from tests import tiny
 from tests.tiny_net import TinyNet
-from vft import checkpoint, hooks, models, run
+from vft import models, run
 
 GROUPS = dict(trunk=dict(train=False), last=dict(train=True, lr=1e-3, schedule="linear"),
               head=dict(train=True, lr=1e-2, wd=0.1))

@@ -1,5 +1,5 @@
 """What a run is fed with: clips or cached features, endless for training, in order for what is held out."""
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -43,19 +43,30 @@ def make_batches(config: ConfigDict, manifest: manifests.Manifest, begin: startu
     batches = pipeline.train_batches(manifest, config, batch=size, start_step=start_step)
     return Batches(skipped.watch(batches, failed), lambda split: skipped.watch(pipeline.eval_batches(
         manifest, config, manifest.rows(split), batch=size, views=views, crops=config.eval.crops), failed))
-  compute = partial(features.compute, model=begin.model, params=state.params, batch_stats=state.batch_stats,
-                    manifest=manifest.shown, config=config, mesh=mesh, tick=Tick(writer, clock, stop))
   with clock("features"):
-    seen = compute(rows=manifest.clip_rows("train"), views=1, train=True)
-    held_out = np.sort(np.concatenate([manifest.clip_rows("val"), manifest.clip_rows("test")]))
-    unseen = compute(rows=held_out, views=views, train=False)
+    seen, unseen = compute_features(config, manifest, begin.model, state.params, state.batch_stats, folder, mesh,
+                                    Tick(writer, clock, stop))
   failed |= seen.failed | unseen.failed
+  kind: Any = kept_as(manifest)
+  return Batches(kind.train_batches(seen, manifest, config, start_step=start_step),
+                 lambda split: kind.eval_batches(unseen, manifest, split, size))
+
+
+def kept_as(manifest: manifests.Manifest) -> Any:
+  """The module that makes batches of kept features: train_samples, train_batch, train_batches, eval_batches."""
+  return sequences if isinstance(manifest, Sequences) else features
+
+
+def compute_features(config: ConfigDict, manifest: manifests.Manifest, model: Any, params: Mapping[str, Any],
+                     batch_stats: Mapping[str, Any], folder: Path, mesh: jax.sharding.Mesh,
+                     tick: Callable[[int, int], None]) -> tuple[features.Features, features.Features]:
+  """Of the training clips and of those held out, by one pass of the trunk where they are not on the disk yet."""
+  compute = partial(features.compute, model, params, batch_stats, manifest.shown, config, mesh=mesh, tick=tick)
+  seen = compute(manifest.clip_rows("train"), views=1, train=True)
+  held_out = np.sort(np.concatenate([manifest.clip_rows("val"), manifest.clip_rows("test")]))
+  unseen = compute(held_out, views=config.eval.views, train=False)
   workdirs.write_json(folder / "features.json", features.summary(seen, unseen))
-  if isinstance(manifest, Sequences):
-    return Batches(sequences.train_batches(seen, manifest, config, start_step=start_step),
-                   lambda split: sequences.eval_batches(unseen, manifest, split, size))
-  return Batches(features.train_batches(seen, manifest, config, start_step=start_step),
-                 lambda split: features.eval_batches(unseen, manifest, manifest.rows(split), size))
+  return seen, unseen
 
 
 def startup_clips(config: ConfigDict, manifest: manifests.Manifest, count: int = 0) -> Iterator[dict[str, Any]]:

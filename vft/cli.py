@@ -1,7 +1,10 @@
 """The `vft` script: vft check medical | vft train --config=medical | vft predict WORKDIR VIDEO... | vft weights list"""
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
+
+from ml_collections import ConfigDict
 
 from vft import main as mains
 
@@ -11,6 +14,8 @@ def main() -> int:
   parser = argparse.ArgumentParser("vft", description="Fine-tune pretrained video models on labelled clips.")
   commands = parser.add_subparsers(dest="command", required=True)
   commands.add_parser("train", help="vft train --config=medical [--workdir=FOLDER] [--config.FIELD=VALUE ...]",
+                      add_help=False)
+  commands.add_parser("probe", help="a grid of heads on kept features at once: vft probe --config=medical ...",
                       add_help=False)
   check = commands.add_parser("check", help="look at every video before a run: faults, copies, leaks between splits")
   check.add_argument("what", help="a config such as medical, or a source such as csv:/data/clips.csv; its fields are "
@@ -31,6 +36,8 @@ def main() -> int:
     commands.add_parser("weights", help="published weights: list, show, fetch, verify, convert", add_help=False)
   if sys.argv[1:2] == ["train"]:
     return mains.main(sys.argv[2:])
+  if sys.argv[1:2] == ["probe"]:
+    return mains.main(sys.argv[2:], _probe, "runs/probe")
   args, rest = parser.parse_known_args()
   if rest and args.command != "check":
     parser.error(f"unrecognized arguments: {' '.join(rest)}")
@@ -43,6 +50,11 @@ def main() -> int:
     from vft import predict as predicts
     predicts.predict_files(args.workdir, args.paths, args.output)
   return mains.guarded(work, args.verbose)
+
+
+def _probe(config: ConfigDict, folder: Path, stop: Callable[[], None]) -> None:
+  from vft import probe  # after the flags: a mistake in them costs no start of jax
+  probe.probe(config, folder, stop, flags=sys.argv[2:])
 
 
 def _check(args: argparse.Namespace, flags: list[str]) -> None:

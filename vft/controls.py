@@ -17,7 +17,7 @@ def make_config(config: ConfigDict, name: str) -> ConfigDict:
   if name == "single_frame":
     changed.data.single_frame = True
   else:
-    changed.init.update(weights="", keep_init=(), layout="", inflate="centre", map_labels=False)
+    changed.init.update(weights="", keep_init=(), layout="", inflate="centre", map_labels=False, from_probe="")
   return changed
 
 

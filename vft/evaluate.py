@@ -31,10 +31,11 @@ class Predictions:
 
 
 @partial(jax.jit, static_argnames=("model", "pixels", "tasks"))
-def _view_sums(model: Any, params: Any, batch_stats: Any, batch: Any, pixels: forward.Pixels,
-               tasks: tuple[Task, ...]) -> dict[str, jax.Array]:
+def view_sums(model: Any, params: Any, batch_stats: Any, batch: Any, pixels: forward.Pixels,
+              tasks: tuple[Task, ...]) -> dict[str, jax.Array]:
+  """{task: (B, K)}, of moments (B, S, K): objective.values, summed over the views of a batch."""
   logits, _ = forward.logits(model, params, batch_stats, batch, pixels)
-  return {t.name: objective.values(t, logits[t.name]).sum(axis=1) for t in tasks}  # (B, K), of moments (B, S, K)
+  return {t.name: objective.values(t, logits[t.name]).sum(axis=1) for t in tasks}
 
 
 def predict(model: Any, params: Mapping[str, Any], batch_stats: Mapping[str, Any], pixels: forward.Pixels,
@@ -47,7 +48,7 @@ def predict(model: Any, params: Mapping[str, Any], batch_stats: Mapping[str, Any
   rows, found = [np.zeros(0, np.int32)], {t.name: [] for t in tasks}
   for batch in itertools.chain.from_iterable(map(forward.clip_parts, batches)):
     views = batch["tokens" if "tokens" in batch else "video"].shape[1]
-    parts = [_view_sums(model, params, batch_stats, sharding.put_batch(part, mesh), pixels, tasks)
+    parts = [view_sums(model, params, batch_stats, sharding.put_batch(part, mesh), pixels, tasks)
              for part in forward.view_chunks(batch, chunk)]
     out = {t.name: sum(part[t.name] for part in parts) / views for t in tasks}
     marks = sharding.put_batch({k: batch[k] for k in ("row", "mask")}, mesh)
@@ -194,11 +195,13 @@ def values(found: Predictions, manifest: Manifest, config: ConfigDict) -> dict[s
       by_task[task]["video"] |= metrics.phase.figures([v for v, _ in procedures], **_phase_options(task, config))
   by_level = _by_level(manifest, by_task.__getitem__)
   patients = {f"patient/{name}": value for name, value in by_level.get("patient", {}).items()}
-  loss = sum(task.weight * _loss(task, found[manifest.level]) for task, found in by_task.items())
-  return {**by_level[manifest.level], **patients, "loss": loss}
+  return {**by_level[manifest.level], **patients, "loss": loss(found, manifest)}
 
 
-def _loss(task: Task, found: Mapping[str, float | None]) -> float:
-  if task.kind == "regression":
-    return ((found["rmse"] or 0.0) / task.std) ** 2
-  return found["loss"] or 0.0
+def loss(found: Predictions, manifest: Manifest) -> float:
+  """"loss" of `values` alone."""
+  def of(task: Task) -> float:
+    value = metrics.loss(task.kind, manifest.labels(found.rows)[task.name], found.outputs[task.name],
+                         classes=task.classes)
+    return (value / task.std) ** 2 if task.kind == "regression" else value
+  return sum(t.weight * of(t) for t in manifest.tasks)

@@ -5,7 +5,7 @@ import json
 import logging
 import shutil
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -185,19 +185,30 @@ def summary(*parts: Features) -> dict[str, int]:
           "bytes": sum(t.nbytes for p in parts for t in p.tokens.values())}
 
 
+def train_samples(manifest: Manifest, config: ConfigDict) -> Callable[[int], tuple[int, int]]:
+  """Sample g of training -> (row, copy), in the order of `pipeline.train_batches`."""
+  order = pipeline.TrainOrder.make(manifest, config)
+  return order if config.augment.enabled else lambda g: (order(g)[0], 0)  # those not augmented are all alike
+
+
+def train_batch(features: Features, manifest: Manifest, samples: Sequence[tuple[int, int]]) -> dict[str, Any]:
+  """These samples as tokens."""
+  rows, copies = np.array(samples).T
+  return features.batch(rows, copies, manifest.labels(rows), np.ones(len(rows), bool))
+
+
 def train_batches(features: Features, manifest: Manifest, config: ConfigDict, *,
                   start_step: int) -> Iterator[dict[str, Any]]:
   """The same clips in the same order as `pipeline.train_batches`, as tokens."""
-  size, order, step = config.train.batch, pipeline.TrainOrder.make(manifest, config), start_step
+  size, sample, step = config.train.batch, train_samples(manifest, config), start_step
   while True:
-    chosen, copies = np.array([order(g) for g in range(step * size, (step + 1) * size)]).T
-    copies = copies if config.augment.enabled else np.zeros(size, int)  # those not augmented are all alike
-    yield features.batch(chosen, copies, manifest.labels(chosen), np.ones(size, bool))
+    yield train_batch(features, manifest, [sample(g) for g in range(step * size, (step + 1) * size)])
     step += 1
 
 
-def eval_batches(features: Features, manifest: Manifest, rows: np.ndarray, size: int) -> Iterator[dict[str, Any]]:
-  """Rows in order as tokens; the last batch is padded with row -1 and masked."""
+def eval_batches(features: Features, manifest: Manifest, split: str, size: int) -> Iterator[dict[str, Any]]:
+  """Rows of a split in order as tokens; the last batch is padded with row -1 and masked."""
+  rows = manifest.rows(split)
   for start in range(0, len(rows), size):
     chosen = rows[start:start + size]
     pad = size - len(chosen)

@@ -18,7 +18,7 @@ from vft.tables import LEVELS
 OF_PROBABILITIES = ("loss", "ece", "brier")  # figures of calibrated predictions in which no threshold has a part
 
 
-def cross_validate(config: ConfigDict, folder: Path, load_manifest: Callable[[ConfigDict, Path], manifests.Manifest],
+def cross_validate(config: ConfigDict, folder: Path,
                    run: Callable[[ConfigDict, Path], dict[str, Any]]) -> dict[str, Any]:
   """Runs config.data.folds folds in `folder`/fold_1, ... and returns what `folder`/result.json holds.
 
@@ -30,14 +30,10 @@ def cross_validate(config: ConfigDict, folder: Path, load_manifest: Callable[[Co
   `stats.across_folds`. Every fold has its own temperature and thresholds, so "test_calibrated" pools only the figures
   of probabilities; those at the thresholds are in folds.test_calibrated. There is no "val": folds share those clips.
 
-  Args:
-    load_manifest: `run.load_manifest`.
-    run: (config, folder) -> result of one run.
-
-  Raises DataError where the groups cannot be divided so.
+  `run` is (config, folder) -> result of one run. Raises DataError where the groups cannot be divided so.
   """
   workdirs.write_json(folder / "env.json", workdirs.environment())
-  whole = load_manifest(config, folder)
+  whole = workdirs.load_manifest(config, folder)
   parts = [manifests.of_fold(whole, number + 1, config) for number in range(config.data.folds)]
   one = config.copy_and_resolve_references()
   one.data.folds = 0

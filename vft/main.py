@@ -44,15 +44,15 @@ class StopRequest:
       raise Stopped(self._number)
 
 
-def parse(argv: list[str]) -> tuple[ConfigDict, Path]:
-  """Arguments -> (config with its flags applied, workdir). Raises ConfigError."""
+def parse(argv: list[str], runs: str = "runs") -> tuple[ConfigDict, Path]:
+  """Arguments -> (config with its flags applied, workdir, by default `runs`/NAME). Raises ConfigError."""
   names = [a.split("=", 1)[1] for a in argv if a.startswith(("--config=", "-config="))]
   if len(names) != 1:
     raise ConfigError(f"Expected one --config, found {len(names)}: {' '.join(argv) or 'no arguments'}\n"
                       "Write: python -m vft.main --config=configs/medical.py")
   values, config = flags.FlagValues(), configs.load(names[0])
   overrides = [a for a in argv if not a.startswith(("--config=", "-config="))]
-  flags.DEFINE_string("workdir", f"runs/{Path(names[0]).stem}", "Folder of the run.", flag_values=values)
+  flags.DEFINE_string("workdir", f"{runs}/{Path(names[0]).stem}", "Folder of the run.", flag_values=values)
   flags.DEFINE_bool("verbose", False, "Show tracebacks.", short_name="v", flag_values=values)
   try:
     holder = config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=overrides)
@@ -94,16 +94,20 @@ def guarded(work: Callable[[], None], verbose: bool = False) -> int:
   return 0
 
 
-def main(argv: list[str] | None = None) -> int:
-  """Runs the training that the arguments ask for; returns the exit code of DESIGN."""
+def train(config: ConfigDict, workdir: Path, stop: Callable[[], None]) -> None:
+  """One run."""
+  from vft import run  # after the flags: a mistake in them costs no start of jax
+  run.run(config, workdir, stop)
+
+
+def main(argv: list[str] | None = None, start: Callable[..., None] = train, runs: str = "runs") -> int:
+  """Starts what the arguments ask for as start(config, workdir, stop); returns the exit code of DESIGN."""
   logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
   argv = sys.argv[1:] if argv is None else argv
   def work():
-    config, workdir = parse(argv)
+    config, workdir = parse(argv, runs)
     configs.check(config)
-    stop = StopRequest()
-    from vft import run  # after the flags: a mistake in them costs no start of jax
-    run.run(config, workdir, stop.check)
+    start(config, workdir, StopRequest().check)
   return guarded(work, verbose=bool({"-v", "--verbose"} & set(argv)))
 
 

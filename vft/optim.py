@@ -80,7 +80,8 @@ def _make_inner(config: ConfigDict, group: Mapping[str, Any], steps: int,
 
 
 def make_optimizer(config: ConfigDict, labels: Mapping[str, str], steps: int, *, epoch: int | None = None,
-                   scales: Mapping[str, float] | None = None) -> optax.GradientTransformation:
+                   scales: Mapping[str, float] | None = None,
+                   rates: Mapping[str, Mapping[str, Any]] | None = None) -> optax.GradientTransformation:
   """The transform of a flat tree of parameters.
 
   Args:
@@ -89,9 +90,11 @@ def make_optimizer(config: ConfigDict, labels: Mapping[str, str], steps: int, *,
     steps: steps of the whole run, on which the schedules depend.
     epoch: the groups that train from a later epoch on are frozen; None = all that train at the end of the run do.
     scales: {parameter name: factor of its rate}, from `layer_scales`.
+    rates: {group: {"lr": ..., "wd": ...}} in place of the config's; they may be traced.
   """
   inner: dict[Any, optax.GradientTransformation] = {
-      name: _make_inner(config, group, steps, scales or {}) if trains(group, epoch) else optax.set_to_zero()
+      name: _make_inner(config, {**group, **(rates or {}).get(name, {})}, steps, scales or {})
+      if trains(group, epoch) else optax.set_to_zero()
       for name, group in make_groups(config).items()}
   grouped = optax.multi_transform(inner, dict(labels))
   # Frozen leaves have no gradients here, so the norm is that of what trains.

@@ -1,8 +1,6 @@
 """The table of contents of a training run: read it from top to bottom."""
 import contextlib
 import json
-import logging
-import resource
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from vft import (
   objective,
   optim,
   predict,
+  results,
   sharding,
   stages,
   startup,
@@ -30,8 +29,8 @@ from vft import (
 )
 from vft import config as configs
 from vft import workdir as workdirs
-from vft.data import decoders, guard, sequences, skipped, sources
 from vft.data import manifest as manifests
+from vft.data import sequences, skipped, sources
 from vft.data.augment import mix
 from vft.hooks import Stop
 from vft.writer import Clock, Writer
@@ -65,16 +64,14 @@ def _finish(config: ConfigDict, folder: Path, stop: Stop) -> dict[str, Any]:
     if (folder / "result.json").is_file():
       return json.loads((folder / "result.json").read_text())
     if config.data.folds:
-      return folds.cross_validate(config, folder, load_manifest, partial(_finish, stop=stop))
+      return folds.cross_validate(config, folder, partial(_finish, stop=stop))
     return _run(config, folder, Clock(), stop)
 
 
 def _run(config: ConfigDict, folder: Path, clock: Clock, stop: Stop) -> dict[str, Any]:
   workdirs.write_json(folder / "env.json", workdirs.environment())
-  if config.data.source.startswith("tfds:"):
-    print(f"Reading {config.data.source}; a simulated data set is made on first use, in a minute.", file=sys.stderr)
   with clock("manifest"):
-    manifest = sequences.make(load_manifest(config, folder), config)
+    manifest = sequences.make(workdirs.load_manifest(config, folder), config)
   main = fine_tune(config, manifest, folder, clock, stop)
   for split in ("val", "test"):
     predict.write_predictions(folder / f"predictions_{split}.csv", getattr(main, split), manifest)
@@ -87,29 +84,8 @@ def _run(config: ConfigDict, folder: Path, clock: Clock, stop: Stop) -> dict[str
     with clock("eval"):
       compared[name] = {**evaluate.figures(other["test"], manifest, config),
                         "difference": evaluate.differences(main.test, other["test"], manifest, config)}
-  with clock("eval"):
-    result = {split: evaluate.figures(getattr(main, split), manifest, config) for split in ("val", "test")}
-    if entries := evaluate.calibrate(main.val, manifest, config):
-      workdirs.write_json(folder / "calibration.json", entries)
-      result.update(calibration=entries, test_calibrated=evaluate.figures(main.test, manifest, config, entries))
-  used = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-  cost = {"total_s": clock.total_s, "by_cause": dict(clock.seconds), "peak_memory_gib": used / 2**20, **main.facts}
-  result.update(controls=compared, cost=cost, data=skipped.summary(manifest, config, main.facts["skipped"]),
-                confusion={split: evaluate.confusion(getattr(main, split), manifest) for split in ("val", "test")})
-  workdirs.write_json(folder / "result.json", result)
-  return result
-
-
-def load_manifest(config: ConfigDict, folder: Path) -> manifests.Manifest:
-  """The manifest of the folder, or a new one, written once; what was skipped goes to skipped.csv."""
-  path = folder / "manifest.csv"
-  if path.is_file():
-    return guard.guard(manifests.load(path, config), folder, config)
-  manifest = manifests.make_manifest(config, inspect=partial(decoders.probe_all, limit_s=config.data.decode_timeout_s))
-  for warning in manifest.warnings:
-    logging.warning(warning)
-  manifest.save(path)
-  return guard.guard(manifest, folder, config)
+  found = {"val": main.val, "test": main.test}
+  return results.write(found, manifest, config, folder, clock, main.facts, controls=compared)
 
 
 def fine_tune(config: ConfigDict, manifest: manifests.Manifest, folder: Path, clock: Clock, stop: Stop) -> Outcome:

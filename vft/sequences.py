@@ -37,23 +37,27 @@ def train_batches(kept: Features, manifest: Sequences, config: ConfigDict, *,
   if len(chosen) < size:
     raise DataError(f"{len(chosen)} training {manifest.unit}s are fewer than a batch of {size}; type "
                     f"--config.train.batch={max(1, len(chosen))}.")
-  place, step = _order(chosen, manifest, config), start_step
+  sample, step = train_samples(manifest, config), start_step
   while True:
-    samples = [place(g) for g in range(step * size, (step + 1) * size)]
-    copies = [copy if config.augment.enabled else 0 for _, copy in samples]
-    batch = _batch(kept, manifest, [sequence for sequence, _ in samples], copies, size)
-    if manifest.unit == "video":
-      batch["mask"] &= np.any([_known(t, batch["label"][t.name]) for t in manifest.tasks], axis=0)
-    yield batch
+    yield train_batch(kept, manifest, [sample(g) for g in range(step * size, (step + 1) * size)])
     step += 1
 
 
-def _order(chosen: np.ndarray, manifest: Sequences, config: ConfigDict) -> Callable[[int], tuple[int, int]]:
+def train_samples(manifest: Sequences, config: ConfigDict) -> Callable[[int], tuple[int, int]]:
   """Sample g of training -> (sequence, copy): patients as clips are ordered, videos each once an epoch."""
   if manifest.unit == "patient":
-    return pipeline.TrainOrder.make(manifest, config)
+    return features.train_samples(manifest, config)
+  chosen, copies = manifest.sequences("train"), config.augment.copies if config.augment.enabled else 1
   order = pipeline.Order(len(chosen), config.seed)
-  return lambda g: (int(chosen[order[g]]), g // len(chosen) % max(config.augment.copies, 1))
+  return lambda g: (int(chosen[order[g]]), g // len(chosen) % max(copies, 1))
+
+
+def train_batch(kept: Features, manifest: Sequences, samples: list[tuple[int, int]]) -> dict[str, Any]:
+  """These samples, filled up to one length; of videos without moments that have no label."""
+  batch = _batch(kept, manifest, [sequence for sequence, _ in samples], [copy for _, copy in samples], len(samples))
+  if manifest.unit == "video":
+    batch["mask"] &= np.any([_known(t, batch["label"][t.name]) for t in manifest.tasks], axis=0)
+  return batch
 
 
 def eval_batches(kept: Features, manifest: Sequences, split: str, size: int) -> Iterator[dict[str, Any]]:

@@ -1,4 +1,5 @@
-"""Start-up: init(seed) -> base weights, or random ones with estimated BatchNorm statistics -> newest checkpoint."""
+"""Start-up: init(seed) -> base weights, or random ones with estimated statistics -> head of a probe -> checkpoint."""
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 from flax import linen as nn
 from ml_collections import ConfigDict
 
-from vft import convert, forward, models, sharding, stages, train, trees
+from vft import convert, forward, head_file, models, sharding, stages, train, trees
 from vft.convert import registry
 from vft.errors import ConfigError
 from vft.saver import Saver
@@ -60,6 +61,19 @@ def first_values(model: nn.Module, seed: int, shape: tuple[int, ...], keep: tupl
           for kind, flat in values.items()}
 
 
+def head_values(begin: "Start", config: ConfigDict, seed: int) -> dict[str, Any]:
+  """{"head/...": value} of init(seed), where those of `begin` are of config.seed; what was loaded is the same."""
+  head = {name: x for name, x in begin.params.items() if name.startswith("head/")}
+  if seed == config.seed:
+    return head
+  drawn = trees.flatten(first_values(begin.model, seed, _input_shape(config), ("head/.*",))["params"])
+  return {name: x if name in begin.loaded else drawn[name] for name, x in head.items()}
+
+
+def _input_shape(config: ConfigDict) -> tuple[int, ...]:
+  return (1, config.data.num_frames, config.data.size, config.data.size, config.data.channels)
+
+
 def start(config: ConfigDict, tasks: tuple[Task, ...],
           clips: Callable[[], Iterable[Mapping[str, Any]]]) -> Start:
   """Builds the model and its first values.
@@ -70,9 +84,8 @@ def start(config: ConfigDict, tasks: tuple[Task, ...],
     clips: makes an iterator of training batches; only used to estimate BatchNorm statistics of a random trunk.
   """
   model = make_model(config, tasks)
-  shape = (1, config.data.num_frames, config.data.size, config.data.size, config.data.channels)
   keep = tuple(config.init.keep_init) if config.init.weights else (".*",)
-  variables = first_values(model, config.seed, shape, keep)
+  variables = first_values(model, config.seed, _input_shape(config), keep)
   if config.init.weights:
     variables, report = convert.load(variables, config.init.weights, model=model, keep_init=keep,
                                      layout=config.init.layout, inflate=config.init.inflate,
@@ -126,12 +139,33 @@ def prepare(config: ConfigDict, tasks: tuple[Task, ...], manifest_sha256: str, f
 
   Raises ConfigError where the rules do not fit or nothing trains, WeightsError where base or checkpoint do not fit.
   """
-  begin = start(config, tasks, clips)
-  run = stages.make(config, begin.model, begin.params, begin.batch_stats, steps)
+  return ready(start(config, tasks, clips), config, tasks, manifest_sha256, folder, mesh, steps)
+
+
+def ready(begin: Start, config: ConfigDict, tasks: tuple[Task, ...], manifest_sha256: str, folder: Path,
+          mesh: jax.sharding.Mesh, steps: int) -> Prepared:
+  """`prepare` of a model that has its first values."""
+  run, probe = stages.make(config, begin.model, begin.params, begin.batch_stats, steps), config.init.from_probe
+  loaded = frozenset(name for name in begin.loaded if not (probe and name.startswith("head/")))
+  saver = Saver(folder / "checkpoints", run, {**begin.params, **begin.batch_stats}, loaded,
+                {"base": begin.base, "manifest": manifest_sha256, "classes": {t.name: list(t.classes) for t in tasks},
+                 **({"probe": probe} if probe else {})})
+  if probe:
+    begin = _with_head(begin, probe, tasks, manifest_sha256, read=saver.store.newest() is None)
   averaged = run[0].trained if config.train.ema else frozenset()
   state = train.make_state(begin.params, begin.batch_stats, run[0].tx, mesh, averaged)
-  saver = Saver(folder / "checkpoints", run, {**begin.params, **begin.batch_stats}, begin.loaded,
-                {"base": begin.base, "manifest": manifest_sha256, "classes": {t.name: list(t.classes) for t in tasks}})
   state = jax.device_put(saver.restore(state, saver.store.newest()), sharding.replicated(mesh))
   return Prepared(begin.model, forward.make_pixels(config, begin.model), run, state, saver, run[-1].blocks,
                   stages.table(config, run, begin.model, begin.params), begin.report, begin.summary)
+
+
+def _with_head(begin: Start, folder: str, tasks: tuple[Task, ...], manifest_sha256: str, read: bool) -> Start:
+  """The same with the head of a probe; a run with a checkpoint of its own has it there, and needs no probe any more."""
+  report = {**begin.report, "head": {"from_probe": folder}}
+  if not read:
+    return dataclasses.replace(begin, report=report)
+  want = head_file.identity(begin.model, tasks, begin.params, begin.batch_stats, manifest_sha256)
+  head, point = head_file.load(folder, want, begin.params)
+  report["head"] |= point
+  said = f"{begin.summary}\nhead of the probe {folder}: {', '.join(f'{k} {v}' for k, v in point.items())}"
+  return dataclasses.replace(begin, params={**begin.params, **head}, report=report, summary=said)

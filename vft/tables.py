@@ -27,7 +27,7 @@ MANY = 20  # classes
 
 def print_results(result: Mapping[str, Any], file: TextIO | None = None):
   """The closing table of a run from its result.json: test figures, controls and cost. Fits 80 columns."""
-  console = _console(file or sys.stdout)
+  console = make_console(file or sys.stdout)
   data, test, controls = result.get("data", {}), result.get("test", {}), result.get("controls", {})
   levels = [level for level in LEVELS if test.get(level)]
   digits = 3 if any(f.get("n", 0) >= 1000 for level in levels for f in test[level].values()) else 2
@@ -36,18 +36,18 @@ def print_results(result: Mapping[str, Any], file: TextIO | None = None):
     console.print(Text("SIMULATED data: these figures say nothing about real videos.", style="bold yellow"))
   if levels:
     console.print(_heading(data, test, levels))
-    console.print(_figures_table(test, levels, digits, _headline(data)))
+    console.print(_figures_table(test, levels, digits, headline(data)))
     if "folds" in result:
       console.print(Text(f"Mean of {result['folds']['count']} folds, 95 % interval over folds: a rule of thumb",
                          style="bold"))
-      console.print(_figures_table(result["folds"]["test"], levels, digits, _headline(data), recalls=False))
+      console.print(_figures_table(result["folds"]["test"], levels, digits, headline(data), recalls=False))
     for line in _calibration(result, levels[0], digits):  # the level on which it was chosen
       console.print(Text(line))
   else:
     console.print("No test figures in this result.")
   if controls and levels:
     console.print(Text("Controls: their figure, and by how much the model is better", style="bold"))
-    names = _headline(data, 3)
+    names = headline(data, 3)
     console.print(_controls_table(controls, levels, digits, names))
     _print_verdict(console, controls, levels[-1], names)
   console.print(_cost(result.get("cost", {})))
@@ -68,9 +68,9 @@ def print_groups(rows: Sequence[Mapping[str, Any]], file: TextIO | None = None) 
   total = {k: sum(row[k] for row in rows) for k in ("parameters", "bytes", "optimizer_bytes")}
   active = sum(row["parameters"] for row in rows if row.get("train", True))
   table.add_row("all", *_amounts(total), "", "", f"{100 * active / max(total['parameters'], 1):.3g} % trains")
-  _console(file or sys.stdout).print(table)
+  make_console(file or sys.stdout).print(table)
   plain = io.StringIO()
-  _console(plain, width=100, color_system=None, force_terminal=False).print(table)
+  make_console(plain, width=100, color_system=None, force_terminal=False).print(table)
   return "\n".join(line.rstrip() for line in plain.getvalue().splitlines()) + "\n"
 
 
@@ -98,7 +98,7 @@ def _heading(data: Mapping[str, Any], test: Mapping[str, Any], levels: Sequence[
   return text
 
 
-def _headline(data: Mapping[str, Any], most: int = 9) -> dict[str, str]:
+def headline(data: Mapping[str, Any], most: int = 9) -> dict[str, str]:
   """{metric: words} of the first figures of each task."""
   tasks = data.get("tasks") or [{"name": "label", "kind": "single"}]
   several, words = len(tasks) > 1, HEADLINE | PHASES
@@ -117,7 +117,7 @@ def _calibration(result: Mapping[str, Any], level: str, digits: int) -> list[str
     return []
   prefix, entry = prefixes[task["name"]], result.get("calibration", {}).get(task["name"])
   how = f"temperature {entry['temperature']:.2f}" if entry else "by each fold"
-  error = f"{_number(before[f'{prefix}ece']['value'], digits)} -> {_interval(after[f'{prefix}ece'], digits)}"
+  error = f"{number(before[f'{prefix}ece']['value'], digits)} -> {_interval(after[f'{prefix}ece'], digits)}"
   lines = [f"Calibrated ({how}): {prefix}ECE per {level} {error}"]
   if entry and entry["thresholds"]:
     name = task["classes"][1]
@@ -161,7 +161,7 @@ def _controls_table(controls: Mapping[str, Any], levels: Sequence[str], digits: 
       cells = []
       for level in levels:
         figure, gain = (part.get(key) or {} for part in (entry.get(level) or {}, _difference(entry, level)))
-        cells.append(f"{_number(figure.get('value'), digits)}  {_interval(gain, digits, sign='+')}")
+        cells.append(f"{number(figure.get('value'), digits)}  {_interval(gain, digits, sign='+')}")
       table.add_row(f"  {name}", *cells)
   return table
 
@@ -197,18 +197,20 @@ def _cost(cost: Mapping[str, Any]) -> Text:
   return Text("Cost  ", style="bold").append("\n      ".join(lines) or "not measured", style="not bold")
 
 
-def _console(file: Any, **options: Any) -> Console:
+def make_console(file: Any, **options: Any) -> Console:
+  """A console that prints names as they are."""
   return Console(file=file, highlight=False, markup=False, emoji=False, **options)  # names may hold [brackets]
 
 
 def _interval(figure: Mapping[str, Any] | None, digits: int, sign: str = "") -> str:
   """{"value", "low", "high"} -> "0.91 [0.86, 0.95]"; a dash for what is not defined."""
   figure = figure or {}
-  value, low, high = (_number(figure.get(k), digits, sign) for k in ("value", "low", "high"))
+  value, low, high = (number(figure.get(k), digits, sign) for k in ("value", "low", "high"))
   return value if value == "–" or "–" in (low, high) else f"{value} [{low}, {high}]"
 
 
-def _number(value: float | None, digits: int, sign: str = "") -> str:
+def number(value: float | None, digits: int, sign: str = "") -> str:
+  """With so many decimals; a dash for what is not defined."""
   return "–" if value is None else f"{round(value, digits) + 0.0:{sign}.{digits}f}"  # + 0.0: no -0.00
 
 

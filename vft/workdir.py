@@ -2,11 +2,14 @@
 import contextlib
 import importlib.metadata
 import json
+import logging
 import os
 import platform
 import socket
+import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,8 @@ import jax
 from ml_collections import ConfigDict
 
 from vft import config as configs
+from vft.data import decoders, guard
+from vft.data import manifest as manifests
 from vft.errors import ConfigError, RunError
 
 PACKAGES = ("vft", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "tensorflow-datasets",
@@ -23,9 +28,13 @@ PACKAGES = ("vft", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain"
 
 def write_json(path: Path, value: Any) -> None:
   """Writes all of it or nothing; non-finite numbers are refused, since JSON has none."""
-  partial = path.with_name(f"{path.name}.tmp")
-  partial.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n")
-  partial.replace(path)
+  _write(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+def _write(path: Path, text: str) -> None:
+  new = path.with_name(f"{path.name}.tmp")
+  new.write_text(text)
+  new.replace(path)
 
 
 @contextlib.contextmanager
@@ -43,18 +52,27 @@ def locked(workdir: Path) -> Iterator[None]:
     raise RunError(f"{workdir} cannot be written ({e.strerror}); give another --workdir.") from e
 
 
-def settle_config(workdir: Path, config: ConfigDict) -> None:
-  """Writes config.json, or raises ConfigError where the folder holds a run with another config."""
-  path = workdir / "config.json"
+def settle_config(workdir: Path, config: ConfigDict, kind: str = "run") -> None:
+  """Writes config.json, or raises ConfigError where the folder holds a run with another config.
+
+  The kind "probe" writes probe.json: what a grid was asked to do. Its config.json becomes that of the chosen point.
+  """
+  path = workdir / ("probe.json" if kind == "probe" else "config.json")
+  other = workdir / ("config.json" if kind == "probe" else "probe.json")
+  if other.is_file() and not (kind == "probe" and path.is_file()):
+    raise ConfigError(f"{workdir} is not the folder of a {kind}: it has {other.name}.\nGive another --workdir.")
   if path.is_file():
     changed = configs.difference(configs.from_json(path.read_text()), config)
     if changed:
       lines = "\n".join(f"  {line}" for line in changed)
-      raise ConfigError(f"{workdir} holds a run with another config (old -> new):\n{lines}\n"
+      raise ConfigError(f"{workdir} holds a {kind} with another config (old -> new):\n{lines}\n"
                         "Give another --workdir for the new config, or the old values to go on.")
-  partial = path.with_name("config.json.tmp")
-  partial.write_text(configs.to_json(config))
-  partial.replace(path)
+  write_config(path, config)
+
+
+def write_config(path: Path, config: ConfigDict) -> None:
+  """Writes all of a config or nothing."""
+  _write(path, configs.to_json(config))
 
 
 def load_config(workdir: Path) -> ConfigDict:
@@ -64,6 +82,20 @@ def load_config(workdir: Path) -> ConfigDict:
     raise ConfigError(f"{workdir} is not the folder of a run: it has no config.json.\n"
                       "Make one by: python -m vft.main --config=configs/medical.py --workdir=FOLDER")
   return configs.from_json(path.read_text())
+
+
+def load_manifest(config: ConfigDict, folder: Path) -> manifests.Manifest:
+  """The manifest of the folder, or a new one, written once; what was skipped goes to skipped.csv."""
+  path = folder / "manifest.csv"
+  if path.is_file():
+    return guard.guard(manifests.load(path, config), folder, config)
+  if config.data.source.startswith("tfds:"):
+    print(f"Reading {config.data.source}; a simulated data set is made on first use, in a minute.", file=sys.stderr)
+  manifest = manifests.make_manifest(config, inspect=partial(decoders.probe_all, limit_s=config.data.decode_timeout_s))
+  for warning in manifest.warnings:
+    logging.warning(warning)
+  manifest.save(path)
+  return guard.guard(manifest, folder, config)
 
 
 def environment() -> dict[str, Any]:

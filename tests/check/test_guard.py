@@ -10,7 +10,7 @@ import pytest
 
 from tests import tiny
 from tests.check import sources
-from vft import run
+from vft import workdir
 from vft.data import guard, manifest, notes, pipeline, skipped
 from vft.errors import DataError
 
@@ -93,5 +93,5 @@ def test_a_run_skips_a_file_whose_probe_hangs(tiny_csv, tmp_path, monkeypatch):
   config = tiny.make_config(tiny_csv, tmp_path, data=dict(decode_timeout_s=1.0, max_bad_fraction=0.1))
   opened = manifest.open_source
   monkeypatch.setattr(manifest, "open_source", lambda *a: sources.Trap(opened(*a), "p3_1.mp4", "hang"))
-  loaded = run.load_manifest(config, tmp_path)
+  loaded = workdir.load_manifest(config, tmp_path)
   assert loaded.table.reason[7].startswith("hangs") and (loaded.table.status == "ok").sum() == 23

@@ -35,7 +35,7 @@ CONTROLS = ("majority", "single_frame", "random_trunk")
 POSITIVE = ("data.num_frames", "data.fps", "data.resize", "data.size", "data.max_pixels", "train.batch", "train.accum",
             "data.duration_s", "data.decode_timeout_s", "augment.repeats", "train.epochs", "train.eval_every",
             "train.log_every", "features.batch", "eval.views", "eval.topk", "eval.bootstrap", "mesh.fsdp",
-            "init.stats_clips", "model.depth")
+            "init.stats_clips", "model.depth", "probe.seeds")
 # Fields that may change between a run and its continuation: they move no figure.
 BETWEEN = {
     "optim.warmup": (0, math.inf), "optim.layer_decay": (0.01, 1), "train.ema": (0, 0.999999),
@@ -94,6 +94,7 @@ def check(config: ConfigDict) -> None:
   _check_stages(config)
   _check_tasks(config)
   _check_subsets(config)
+  _check_probe(config)
 
 
 def _check_tasks(config: ConfigDict) -> None:
@@ -125,6 +126,22 @@ def _check_subsets(config: ConfigDict) -> None:
                         f"sequence.unit is {config.sequence.unit!r}: leave it at {usual!r}, or set the unit to 'clip'.")
   if config.data.folds == 1:
     raise ConfigError("config.data.folds is 1; expected 2 or more, such as --config.data.folds=5, or 0 for one run.")
+
+
+def _check_probe(config: ConfigDict) -> None:
+  """The grid of `vft probe`, and a head that comes from one."""
+  for head in config.probe.heads:
+    _choice("config.probe.heads", head, CHOICES["model.head"])
+  for field, usual in (("lr", "(1e-3, 1e-2)"), ("wd", "(0.0, 1e-3)")):
+    values = config.probe[field]
+    if not values or not all(isinstance(x, int | float) and 0 <= x < math.inf for x in values):
+      raise ConfigError(f"config.probe.{field} is {values!r}; expected one number or more, each 0 or more, such as "
+                        f"{usual}.")
+    if len(set(values)) < len(values):
+      raise ConfigError(f"config.probe.{field} names a number twice: {values!r}.")
+  if config.init.from_probe and config.data.folds:
+    raise ConfigError("config.init.from_probe is set, but the head of a probe has learned from patients on whom some "
+                      "of the folds are tested: set config.data.folds to 0, or config.init.from_probe to ''.")
 
 
 def _check_augment(config: ConfigDict) -> None:

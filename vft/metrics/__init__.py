@@ -11,9 +11,9 @@ import numpy as np
 from vft.errors import ConfigError, did_you_mean
 from vft.metrics import phase
 from vft.metrics.groups import pool
-from vft.metrics.multi import multi_label
+from vft.metrics.multi import bce, check_multi, multi_label
 from vft.metrics.ordinal import grades
-from vft.metrics.regression import numbers
+from vft.metrics.regression import check_regression, numbers
 from vft.metrics.single import check, classification, confusion, decide, nll, top_hits
 from vft.metrics.steps import StepMetrics, step
 
@@ -25,6 +25,7 @@ __all__ = [
   "confusion",
   "decide",
   "figures",
+  "loss",
   "nll",
   "phase",
   "pool",
@@ -58,6 +59,15 @@ def figures(kind: str, labels: Any, outputs: Any, *, classes: Sequence[str] = ()
   if kind == "multi":
     return multi_label(y, out, classes=classes, thresholds=thresholds, rate=rate)
   return grades(y, out, classes=classes) if kind == "ordinal" else numbers(y, out)
+
+
+def loss(kind: str, labels: Any, outputs: Any, *, classes: Sequence[str] = ()) -> float:
+  """"loss" of `figures` alone, in a thousandth of the time; of a regression the root of the mean square, "rmse"."""
+  y, out = present(kind, labels, outputs)
+  if kind == "regression":
+    y, out = check_regression(y, out)
+    return float(np.sqrt(((out - y) ** 2).mean()))
+  return float((bce(*check_multi(y, out, classes)) if kind == "multi" else nll(*check(y, out, classes))).mean())
 
 
 def present(kind: str, labels: Any, outputs: Any, *others: Any) -> tuple[np.ndarray, ...]:
