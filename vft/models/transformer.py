@@ -8,12 +8,24 @@ from flax import linen as nn
 from vft.models import ops
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
-    "gelu": lambda x: nn.gelu(x, approximate=False),
+    "gelu": ops.gelu,
     "gelu_tanh": nn.gelu,
     "quick_gelu": lambda x: x * nn.sigmoid(1.702 * x),  # as CLIP's
 }
 Inits = tuple[nn.initializers.Initializer, nn.initializers.Initializer]  # of a part's last kernel, of its others
 LECUN: Inits = (nn.initializers.lecun_normal(), nn.initializers.lecun_normal())
+
+
+class LayerNorm(nn.Module):
+  """`nn.LayerNorm` of the last axis, with a gradient that is fast on CPUs too."""
+  epsilon: float = 1e-6
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    scale = self.param("scale", nn.initializers.ones, x.shape[-1:])
+    bias = self.param("bias", nn.initializers.zeros, x.shape[-1:])
+    return ops.layer_norm(x, scale, bias, self.epsilon).astype(self.dtype)
 
 
 class Attention(nn.Module):
@@ -85,9 +97,9 @@ class Block(nn.Module):
         return y
       factor = self.param(name, nn.initializers.constant(self.layer_scale), (y.shape[-1],))
       return y * jnp.asarray(factor, y.dtype).reshape(1, 1, -1)
-    y = nn.LayerNorm(epsilon=self.epsilon, dtype=self.dtype, name="norm1")(x)
+    y = LayerNorm(epsilon=self.epsilon, dtype=self.dtype, name="norm1")(x)
     y = Attention(self.heads, self.bias, self.dtype, inits=self.inits, causal=self.causal, name="attention")(y)
     x = x + nn.Dropout(self.dropout, deterministic=not train, name="dropout1")(scale("scale1", y))
-    y = nn.LayerNorm(epsilon=self.epsilon, dtype=self.dtype, name="norm2")(x)
+    y = LayerNorm(epsilon=self.epsilon, dtype=self.dtype, name="norm2")(x)
     y = Mlp(self.mlp_width, self.activation, self.dtype, self.inits, name="mlp")(y)
     return x + nn.Dropout(self.dropout, deterministic=not train, name="dropout2")(scale("scale2", y))

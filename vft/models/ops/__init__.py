@@ -5,7 +5,9 @@ Each computes what the library computes (sums in another order), and leaves GPUs
 from vft.models.ops.conv import conv3d
 from vft.models.ops.depthwise import depthwise_conv
 from vft.models.ops.dot_product import attention
+from vft.models.ops.gelu import gelu
+from vft.models.ops.layer_norm import layer_norm
 from vft.models.ops.max_pool import max_pool3d
 from vft.models.ops.pointwise import pointwise_conv
 
-__all__ = ["attention", "conv3d", "depthwise_conv", "max_pool3d", "pointwise_conv"]
+__all__ = ["attention", "conv3d", "depthwise_conv", "gelu", "layer_norm", "max_pool3d", "pointwise_conv"]
