@@ -1,4 +1,5 @@
 """Layers of vision transformers (arXiv:2010.11929); query, key and value are kernels of their own."""
+import functools
 from collections.abc import Callable
 
 import jax
@@ -14,6 +15,9 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
 }
 Inits = tuple[nn.initializers.Initializer, nn.initializers.Initializer]  # of a part's last kernel, of its others
 LECUN: Inits = (nn.initializers.lecun_normal(), nn.initializers.lecun_normal())
+
+
+Dense = functools.partial(nn.Dense, dot_general=ops.dense)
 
 
 class LayerNorm(nn.Module):
@@ -47,7 +51,7 @@ class Attention(nn.Module):
     d, context = x.shape[-1], x if context is None else context
 
     def project(name, y):
-      y = nn.Dense(d, use_bias=name in self.bias, dtype=self.dtype, kernel_init=self.inits[1], name=name)(y)
+      y = Dense(d, use_bias=name in self.bias, dtype=self.dtype, kernel_init=self.inits[1], name=name)(y)
       return y.reshape(*y.shape[:2], self.heads, d // self.heads)
     q, k, v = project("q", x), project("k", context), project("v", context)
     if not self.is_initializing():  # else `init` would return them beside the parameters
@@ -56,7 +60,7 @@ class Attention(nn.Module):
     y = ops.attention(q, k, v, self.causal).reshape(x.shape)
     if not self.mix:
       return y
-    return nn.Dense(d, use_bias="out" in self.bias, dtype=self.dtype, kernel_init=self.inits[0], name="out")(y)
+    return Dense(d, use_bias="out" in self.bias, dtype=self.dtype, kernel_init=self.inits[0], name="out")(y)
 
 
 class Mlp(nn.Module):
@@ -68,9 +72,9 @@ class Mlp(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    y = nn.Dense(self.width, dtype=self.dtype, kernel_init=self.inits[1], name="fc1")(x)
+    y = Dense(self.width, dtype=self.dtype, kernel_init=self.inits[1], name="fc1")(x)
     y = ACTIVATIONS[self.activation](y)
-    return nn.Dense(x.shape[-1], dtype=self.dtype, kernel_init=self.inits[0], name="fc2")(y)
+    return Dense(x.shape[-1], dtype=self.dtype, kernel_init=self.inits[0], name="fc2")(y)
 
 
 class Block(nn.Module):
