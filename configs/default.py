@@ -34,6 +34,10 @@ def get_config():
       channels=3,  # 3 = colour (grey is repeated); 1 = the mean of the colours, for a model with one input channel
       single_frame=False,  # one frame (the middle of the clip) repeated num_frames times: a control
       workers=1,  # decoding processes; 0 decodes in the main process
+      cache=False,  # where the trunk trains: decoded clips are kept on disk, and later epochs and runs read them there;
+      # with augment.time_jitter this needs a number of augment.copies
+      cache_dir="",  # of decoded clips; "" = ~/.cache/vft/clips
+      cache_max_gb=20.0,  # a larger forecast (clips x num_frames x resize x resize x 3) stops before the first clip
       max_bad_fraction=0.01,  # more undecodable videos than this share stop the run
       on_duplicate="error",  # equal bytes in two splits: error | drop: keep those in test (val before train)
       decode_timeout_s=60.0,  # a file that takes longer is given up; `vft check --full` gives it ten times as long

@@ -30,19 +30,20 @@ class Batches:
 def make_batches(config: ConfigDict, manifest: manifests.Manifest, begin: startup.Prepared, stage: Stage,
                  state: TrainState, failed: set[int], folder: Path, mesh: jax.sharding.Mesh, writer: Writer,
                  clock: Clock, stop: Stop) -> Batches:
-  """Where only the head trains, the trunk runs once over every clip; else clips are decoded again for every epoch.
+  """Where only the head trains, the trunk runs once over every clip; else each epoch reads clips: decoded or cached.
 
   They are for the stage of a run that `state` has reached. Rows that cannot be decoded are added to `failed`.
 
-  Raises ConfigError where sequences are asked for and the trunk trains.
+  Raises ConfigError where sequences are asked for and the trunk trains, or a cache of decoded clips would not fit.
   """
   size, start_step, views = config.train.batch, int(state.step), config.eval.views
   if isinstance(manifest, Sequences):
     sequences.check(config, begin.blocks)
   if stage.blocks or not config.features.cache:
-    batches = pipeline.train_batches(manifest, config, batch=size, start_step=start_step)
+    cache = pipeline.open_cache(manifest, config)
+    batches = pipeline.train_batches(manifest, config, batch=size, start_step=start_step, cache=cache)
     return Batches(skipped.watch(batches, failed), lambda split: skipped.watch(pipeline.eval_batches(
-        manifest, config, manifest.rows(split), batch=size, views=views, crops=config.eval.crops), failed))
+        manifest, config, manifest.rows(split), batch=size, views=views, crops=config.eval.crops, cache=cache), failed))
   with clock("features"):
     seen, unseen = compute_features(config, manifest, begin.model, state.params, state.batch_stats, folder, mesh,
                                     Tick(writer, clock, stop))

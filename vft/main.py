@@ -1,6 +1,9 @@
 """python -m vft.main --config=configs/medical.py [--workdir=FOLDER] [--config.FIELD=VALUE ...]"""
+import hashlib
 import logging
 import os
+import platform
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -13,6 +16,8 @@ from ml_collections.config_flags import config_flags
 
 from vft import config as configs
 from vft.errors import ConfigError, VftError, did_you_mean
+
+COMPILED_BYTES = 1_000_000_000  # of the programs that are kept; the ones not used for longest go first
 
 
 class Stopped(Exception):
@@ -76,8 +81,26 @@ def _plain(error: Exception, config: ConfigDict, argv: list[str]) -> str:
   return text
 
 
+def keep_compiled() -> None:
+  """Later starts find what XLA has compiled in ~/.cache/vft/compiled; not with VFT_COMPILED=off, JAX's own settings win.
+
+  For processes that start JAX only afterwards, and those below them. Programs are kept apart by the features of the
+  processor: a home may be that of many machines.
+  """
+  if os.environ.get("VFT_COMPILED") == "off" or "JAX_COMPILATION_CACHE_DIR" in os.environ:
+    return
+  about = Path("/proc/cpuinfo")
+  flags_line = re.search(r"^(flags|Features)\b.*", about.read_text(), re.MULTILINE) if about.exists() else None
+  kind = f"{platform.machine()}-{hashlib.sha256(flags_line[0].encode() if flags_line else b'').hexdigest()[:8]}"
+  os.environ["JAX_COMPILATION_CACHE_DIR"] = str(Path("~/.cache/vft/compiled", kind).expanduser())
+  # Only a bounded cache locks its files. It reads all of them whenever it takes in another, so it should hold few.
+  os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(COMPILED_BYTES))
+  os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+
+
 def guarded(work: Callable[[], None], verbose: bool = False) -> int:
   """Calls work() and returns the exit code; a user's mistake ends in one message, without a traceback."""
+  keep_compiled()
   try:
     work()
   except VftError as e:

@@ -95,11 +95,12 @@ READERS: dict[str, Reader] = {"ours": ours, "decord": decord, "opencv": opencv, 
 NEEDS = {"ours": "av", "decord": "decord", "opencv": "cv2", "torchcodec": "torchcodec"}
 
 
-def read(clip: Clip, reader: str) -> np.ndarray:
-  """Mean of each frame's centre (T,): little travels between processes, and it tells whether the frames are the same."""
-  path, first = clip
+def read(clip: Clip, reader: str) -> tuple[np.ndarray, float]:
+  """Mean of each frame's centre (T,), which tells whether frames are the same; seconds of processor time."""
+  (path, first), start = clip, time.process_time()
   video = READERS[reader](path, first + STRIDE * np.arange(FRAMES))
-  return video[:, :, video.shape[2] // 2 - RESIZE // 2:][:, :, :RESIZE].mean(axis=(1, 2, 3))
+  spent, left = time.process_time() - start, video.shape[2] // 2 - RESIZE // 2
+  return video[:, :, left:left + RESIZE].mean(axis=(1, 2, 3)), spent
 
 
 def main() -> None:
@@ -116,11 +117,11 @@ def main() -> None:
 
 
 def compare(paths: list[str], rounds: int, count: int, processes: int) -> None:
-  """Prints clips a second of every reader, and the medians of its rounds' ratios to ours."""
+  """Prints clips a second of every reader, and the medians of the rounds' ratios to ours."""
   names = [name for name in READERS if importlib.util.find_spec(NEEDS[name])]
   rng, spawn = np.random.default_rng(1), multiprocessing.get_context("spawn")
   last = int(SECONDS * FPS) - STRIDE * FRAMES
-  rates = {name: np.zeros(rounds) for name in names}
+  wall, cpu = ({name: np.zeros(rounds) for name in names} for _ in range(2))  # s of a round
   print(f"{count} clips a round, {FRAMES} frames at stride {STRIDE}, 640 x 480 h264 to {RESIZE}; {processes} processes "
         f"of one thread, {os.cpu_count()} cores ({platform.machine()}), load {os.getloadavg()[0]:.1f}, {rounds} rounds")
   pools = {name: spawn.Pool(processes) for name in names}
@@ -130,14 +131,19 @@ def compare(paths: list[str], rounds: int, count: int, processes: int) -> None:
     means = {}
     for name in names:
       start = time.perf_counter()
-      means[name] = np.stack(pools[name].map(functools.partial(read, reader=name), clips, chunksize=1))
-      rates[name][i] = count / (time.perf_counter() - start)
+      found = pools[name].map(functools.partial(read, reader=name), clips, chunksize=1)
+      wall[name][i] = time.perf_counter() - start
+      cpu[name][i] = sum(spent for _, spent in found)
+      means[name] = np.stack([mean for mean, _ in found])
     for name in names:
       if (off := np.abs(means[name] - means["ours"]).max()) > 3:
         print(f"  {name} shows other frames: means differ by up to {off:.1f} grey values")
-  for name, values in rates.items():
-    print(f"  {name:<12} median {np.median(values):6.1f} clips/s, most {values.max():6.1f}; ours is "
-          f"{np.median(rates['ours'] / values):.2f} times as fast")
+  for name in names:
+    print(f"  {name:<12} median {np.median(count / wall[name]):5.1f} clips/s, {1e3 * np.median(cpu[name]) / count:4.0f} "
+          f"ms of a processor a clip; ours is {np.median(wall[name] / wall['ours']):.2f} times as fast, "
+          f"{np.median(cpu[name] / cpu['ours']):.2f} by processor time", flush=True)
+  for pool in pools.values():
+    pool.terminate()
 
 
 if __name__ == "__main__":

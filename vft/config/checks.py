@@ -48,7 +48,8 @@ BETWEEN = {
     "augment.saturation": (0, 1), "augment.hue": (0, 0.5), "augment.rotate": (0, 180), "augment.randaugment": (0, 100),
     "augment.magnitude": (0, 10), "augment.speckle": (0, 1), "augment.gain": (0, 1), "augment.tgc": (0, 1),
     "augment.smoke": (0, 1), "augment.specular": (0, 1000), "augment.erase": (0, 1), "augment.mixup": (0, 100),
-    "augment.cutmix": (0, 100), "data.stride_s": (0, math.inf), "eval.chunk": (0, math.inf)}
+    "augment.cutmix": (0, 100), "data.cache_max_gb": (0, math.inf), "data.stride_s": (0, math.inf),
+    "eval.chunk": (0, math.inf)}
 # Fields that a head does not look at, and what they then must be.
 IDLE = {"attentive": ("pool", "temporal"), "transformer": ("temporal",), "tcn": ("temporal",),
         "original": ("pool", "temporal")}
@@ -158,6 +159,10 @@ def _check_augment(config: ConfigDict) -> None:
   if config.train.batch % a.repeats or (a.copies and a.copies % a.repeats):
     raise ConfigError(f"config.augment.repeats, {a.repeats}, must divide config.train.batch, {config.train.batch}, and "
                       f"config.augment.copies, {a.copies}.")
+  if config.data.cache and a.enabled and a.time_jitter and not a.copies:
+    raise ConfigError("config.data.cache keeps decoded clips, but with config.augment.time_jitter every epoch shows "
+                      "other moments.\nGive a number of start times per clip, such as --config.augment.copies=4 (flips "
+                      "and colours repeat with them), or --config.augment.time_jitter=False.")
   if not all(isinstance(p, tuple | list) and len(p) == 2 and all(isinstance(c, str) for c in p) for p in a.flip_pairs):
     raise ConfigError(f"config.augment.flip_pairs is {a.flip_pairs!r}; expected pairs of class names, such as "
                       '(("left", "right"),).')

@@ -13,7 +13,8 @@ _HERE = Path(__file__).resolve().parents[1]
 SHIPPED = next(p for p in (_HERE / "configs", _HERE.parent / "configs") if (p / "default.py").is_file())
 
 FREE = ("groups", "tasks", "model.options", "data.options")  # their keys are the user's
-HARMLESS = ("data.workers", "data.decode_timeout_s", "data.tfds_dir", "data.stride_s", "eval.chunk", "features", "log",
+HARMLESS = ("data.workers", "data.decode_timeout_s", "data.cache", "data.cache_dir", "data.cache_max_gb",
+            "data.tfds_dir", "data.stride_s", "eval.chunk", "features", "log",
             "train.log_every")
 
 

@@ -14,6 +14,7 @@ from absl import flags
 
 from vft import tasks
 from vft.data import guard
+from vft.data.clip_cache import ClipCache
 from vft.data.clip_reader import Batch, ClipReader
 from vft.errors import ConfigError, DataError
 
@@ -86,12 +87,12 @@ class TrainOrder:
 
 
 def train_batches(manifest: Manifest, config: ConfigDict, *, batch: int, start_step: int,
-                  process: tuple[int, int] = (0, 1)) -> Batches:
+                  process: tuple[int, int] = (0, 1), cache: ClipCache | None = None) -> Batches:
   """Endless full training batches from `start_step` on; process p of P gets places p::P of each global batch.
 
   {"video": (B, 1, T, R, R, 3) uint8, "time_s": (B, 1, T), "label": {task: (B, ...)}, "row": (B,) int32,
   "copy": (B,) int32, "mask": (B,) bool} with B = batch / P and R = data.resize. A clip that cannot be decoded is zeros
-  with mask False. Raises DataError if there are fewer clips than `batch`.
+  with mask False. `cache` changes nothing but the speed. Raises DataError if there are fewer clips than `batch`.
   """
   rows = manifest.rows("train")
   if len(rows) < batch:
@@ -104,11 +105,20 @@ def train_batches(manifest: Manifest, config: ConfigDict, *, batch: int, start_s
   places = TrainOrder.make(manifest, config)
   first, step = process
   samples = grain.MapDataset.range(NEVER).map(sample)[start_step * batch + first::step]
-  return _iterate(samples, ClipReader.make(manifest, config, 1), batch, config.data.workers, process)
+  read = ClipReader.make(manifest, config, 1, cache=cache)
+  workers = config.data.workers if not cache or read.missing(train_samples(manifest, config)) else 0
+  return _iterate(samples, read, batch, workers, process)
+
+
+def train_samples(manifest: Manifest, config: ConfigDict) -> list[tuple[int, int, bool]]:
+  """All (row, copy, training) that training shows, where there is a last copy."""
+  copies = config.augment.copies if config.augment.enabled else 1
+  return [(int(row), copy, True) for row in manifest.rows("train") for copy in range(max(copies, 1))]
 
 
 def eval_batches(manifest: Manifest, config: ConfigDict, rows: np.ndarray, *, batch: int, views: int, crops: int = 1,
-                 copies: int | None = None, process: tuple[int, int] = (0, 1)) -> Batches:
+                 copies: int | None = None, process: tuple[int, int] = (0, 1),
+                 cache: ClipCache | None = None) -> Batches:
   """Batches as in `train_batches` over `rows` in their order, each with `views` clips spread over its span.
 
   With three `crops` each of them comes three times, as in `readers.read_clip`: V = views x crops.
@@ -127,7 +137,24 @@ def eval_batches(manifest: Manifest, config: ConfigDict, rows: np.ndarray, *, ba
 
   first, step = process
   samples = grain.MapDataset.range(total).map(sample)[first::step]
-  return _iterate(samples, ClipReader.make(manifest, config, views, crops), batch, config.data.workers, process)
+  read = ClipReader.make(manifest, config, views, crops, cache)
+  workers = config.data.workers if not cache or read.missing((int(row), 0, False) for row in rows) else 0
+  return _iterate(samples, read, batch, workers, process)
+
+
+def open_cache(manifest: Manifest, config: ConfigDict) -> ClipCache | None:
+  """The cache that config.data asks for; raises ConfigError where the clips of all splits would not fit."""
+  cache = ClipCache.make(config.data)
+  if cache:
+    held_out = [(int(row), 0, False) for split in ("val", "test") for row in manifest.rows(split)]
+    views, crops, d = config.eval.views, config.eval.crops, config.data
+    bytes_of_clip, size, missing = d.num_frames * d.resize**2 * 3, 0, 0
+    for samples, v, c in ((train_samples(manifest, config), 1, 1), (held_out, views, crops)):
+      read = ClipReader.make(manifest, config, v, c, cache)
+      size += len(samples) * v * c * bytes_of_clip
+      missing += read.missing(samples) * c * bytes_of_clip
+    cache.prepare(size, missing, d.cache_max_gb)
+  return cache
 
 
 def _iterate(samples: grain.MapDataset, read: ClipReader, batch: int, workers: int,

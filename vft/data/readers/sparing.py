@@ -49,8 +49,8 @@ def _stamps(container: InputContainer, stream: VideoStream,
       break
     if packet.pts is None or packet.is_corrupt:
       return None
-    if end is not None and packet.dts is not None and packet.dts >= end:  # what comes now is later than the frame after the last time
-      break
+    if end is not None and packet.dts is not None and packet.dts >= end:
+      break  # what comes now is later than the frame after the last time
     pts.append(packet.pts)
     keys.append(packet.is_keyframe)
     shown.append(not packet.is_discard)
