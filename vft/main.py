@@ -82,7 +82,7 @@ def _plain(error: Exception, config: ConfigDict, argv: list[str]) -> str:
 
 
 def keep_compiled() -> None:
-  """Later starts find what XLA has compiled in ~/.cache/vft/compiled; not with VFT_COMPILED=off, JAX's own settings win.
+  """Later starts find what XLA has compiled in ~/.cache/vft/compiled, unless VFT_COMPILED=off; JAX's own settings win.
 
   For processes that start JAX only afterwards, and those below them. Programs are kept apart by the features of the
   processor: a home may be that of many machines.
