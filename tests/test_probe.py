@@ -47,12 +47,13 @@ def make_config(place, **updates):
 
 def make_grid(config, folder):
   """(result, points, programs) of a probe."""
-  points, programs = [], []
+  shapes, programs = [], []
   train, make = grid.train_heads, grid.make_program
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(grid, "make_program", lambda *a: programs.append(make(*a)) or programs[-1])
-    patch.setattr(grid, "train_heads", lambda *a: points.extend(train(*a)) or points)
-    return probe.probe(config, folder), points, [program for _, program in programs]
+    patch.setattr(grid, "train_heads", lambda *a: shapes.append(train(*a)) or shapes[-1])
+    result = probe.probe(config, folder)
+  return result, [point for shape in shapes for point in shape], [program for _, program in programs]
 
 
 @pytest.fixture(scope="module")

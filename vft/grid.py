@@ -96,7 +96,7 @@ def make_program(config: ConfigDict, manifest: Manifest, model: Any, steps: int,
   mirror, run_model = objective.make_mirror(config, tasks), partial(forward.logits, model, pixels=pixels, train=True)
 
   def make_tx(names: Mapping[str, Any], group: Mapping[str, Any]) -> Any:
-    return optim.make_optimizer(config, dict.fromkeys(names, "head"), steps, {"head": group})
+    return optim.make_optimizer(config, dict.fromkeys(names, "head"), steps, rates={"head": group})
 
   def one(state, lr, wd, seed, order, samples, val):
     step = train.make_train_step(run_model, loss, make_tx(state.params, {"lr": lr, "wd": wd}), frozenset(state.params),

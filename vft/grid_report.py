@@ -95,10 +95,10 @@ def draw(table: pd.DataFrame, path: Path) -> None:
   axes = figure.subplots(1, len(heads), squeeze=False)[0]
   grids = {head: _mean(table[table["head"] == head], select, rates, decays) for head in heads}
   every = np.concatenate([g.ravel() for g in grids.values()])
-  low, high = np.nanmin(every), np.nanmax(every)
+  low, median, high = (float(f(every)) for f in (np.nanmin, np.nanmedian, np.nanmax))
   smaller = _smaller(select)
-  if smaller:  # a few rates that are far too high would leave the others one colour
-    high = min(high, float(np.nanmedian(every)) + 2 * (float(np.nanmedian(every)) - low) or high)
+  if smaller and median > low:  # a few rates that are far too high would leave the others one colour
+    high = min(high, 3 * median - 2 * low)
   image: Any = None
   for axis, (head, grid) in zip(axes, grids.items(), strict=True):
     image = axis.imshow(grid, cmap="viridis_r" if smaller else "viridis", vmin=low, vmax=max(high, low + 1e-9),
@@ -110,8 +110,8 @@ def draw(table: pd.DataFrame, path: Path) -> None:
     _write_cells(axis, grid, image)
     for row in table[table.chosen & (table["head"] == head)].to_dict("records"):
       _mark(axis, rates.index(row["lr"]), decays.index(row["wd"]))
-  seeds = table.seed.nunique()
-  figure.colorbar(image, ax=list(axes), label=f"validation {select}{', in nats' if select == 'loss' else ''}",
+  seeds, rated = table.seed.nunique(), any(str(c).endswith("rmse") for c in table.columns)  # a loss of squares
+  figure.colorbar(image, ax=list(axes), label=f"validation {select}{', in nats' if select == 'loss' and not rated else ''}",
                   extend="max" if smaller and high < np.nanmax(every) else "neither")
   figure.suptitle(f"{len(table)} heads at their best epoch"
                   f"{f', mean of {seeds} seeds' if seeds > 1 else ''}; framed: the chosen one", fontsize=10)
