@@ -1,11 +1,12 @@
 """Groups -> optax.multi_transform."""
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
 from configs import default
-from vft import optim, trees
+from vft import models, optim, trees
 from vft.errors import ConfigError
 
 PARAMS = {"head/label/kernel": jnp.ones((2, 3)), "head/label/bias": jnp.ones(3), "late/kernel": jnp.ones((2, 2)),
@@ -65,3 +66,71 @@ def test_idle_rules_and_parameters_without_a_rule_are_errors_that_name_both():
 def test_multi_transform_is_what_decides():
   _, _, tx = make()
   assert isinstance(tx.init(PARAMS), optax.transforms.PartitionState)
+
+
+@pytest.mark.parametrize("family", models.FAMILIES)
+def test_layer_decay_falls_from_the_head_to_the_stem_in_every_family(family):
+  c, model = default.get_config(), models.make(family, variant="tiny", num_classes=2)
+  c.optim.layer_decay = 0.5
+  params = trees.flatten(jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 4, 64, 64, 3)))["params"])
+  scales = optim.layer_scales(c, list(params), model.blocks)
+  of_block = {block: {s for name, s in scales.items() if name.split("/")[0] == block} for block in (*model.blocks, "head")}
+  assert all(len(found) == 1 for found in of_block.values())  # one factor for all of a block
+  inner = [block for block in model.blocks if block not in ("norm", "pooler")]
+  assert [of_block[b].pop() for b in inner] == [0.5 ** (len(inner) - i) for i in range(len(inner))]
+  assert set.union(*of_block.values()) == {1.0}  # the head and what follows the last block
+
+
+def test_layer_decay_scales_rate_and_weight_decay_of_a_leaf():
+  c, labels, _ = make()
+  scales = {name: 0.25 if name.startswith("head") else 1.0 for name in PARAMS}
+  tx = optim.make_optimizer(c, labels, 4, scales=scales)
+  updates, state = tx.update(jax.tree.map(jnp.ones_like, PARAMS), tx.init(PARAMS), PARAMS)
+  np.testing.assert_allclose(updates["head/label/kernel"], -1.5 / 4)
+  np.testing.assert_allclose(updates["late/kernel"], -0.1)
+  rows = {row["group"]: row for row in optim.table(c, labels, PARAMS, state, {**scales, "head/label/bias": 1.0})}
+  assert (rows["head"]["least_lr"], rows["head"]["lr"]) == (0.25, 1.0)
+  assert optim.layer_scales(c, list(PARAMS), ("stem", "late")) == {}  # a decay of 1 is none
+  c.optim.layer_decay = 0.5
+  assert optim.layer_scales(c, ["lora/late/kernel/a", "free"], ("stem", "late")) == {"lora/late/kernel/a": 0.5, "free": 1}
+
+
+@pytest.mark.parametrize(("unit", "warmup", "steps"), [("share", 0.25, 10), ("steps", 6, 6), ("epochs", 1.5, 15)])
+def test_warm_up_is_counted_in_its_unit_from_the_thaw_on(unit, warmup, steps):
+  c, labels, _ = make()
+  c.optim.update(warmup=warmup, warmup_unit=unit)
+  c.train.update(epochs=5, stages=((1, ("head",)),))
+  assert optim.warmup_steps(c, 1, 50) == (steps, 40)  # 10 steps an epoch
+  tx = optim.make_optimizer(c, labels, 50, epoch=1)
+  state, sizes = tx.init(PARAMS), []
+  for _ in range(41):
+    updates, state = tx.update(jax.tree.map(jnp.zeros_like, PARAMS), state, PARAMS)
+    sizes.append(-float(updates["head/label/kernel"][0, 0]) / 0.5)  # the decay alone: rate x 0.5
+  assert sizes[0] == 0 and np.argmax(sizes) == steps and sizes[steps] == pytest.approx(1.0)
+  assert sizes[40] == pytest.approx(0.0)
+
+
+def test_a_climb_longer_than_the_training_of_a_group_is_an_error():
+  c, _, _ = make()
+  c.optim.update(warmup=11, warmup_unit="steps")
+  c.train.update(epochs=2, stages=((1, ("late",)),))
+  with pytest.raises(ConfigError, match=r"config\.groups\.late would climb for 11 steps (.|\n)*trains for 10 steps"):
+    optim.check_warmup(c, 20)
+  c.optim.warmup = 10
+  optim.check_warmup(c, 20)
+
+
+def test_a_later_stage_takes_over_what_has_trained_and_starts_what_thaws():
+  c, labels, _ = make(clip_norm=1.0, name="adamw")
+  c.train.update(epochs=4, stages=((2, ("late",)),))
+  first, second = (optim.make_optimizer(c, labels, 4, epoch=epoch) for epoch in (0, 2))
+  _, state = first.update(jax.tree.map(jnp.ones_like, PARAMS), first.init(PARAMS), PARAMS)
+  assert optim.nbytes(state) == 2 * 9 * 4  # late has no slots yet
+  fresh = optim.first_state(second, PARAMS)
+  jax.tree.map(np.testing.assert_array_equal, fresh, second.init(PARAMS))
+  new = optim.carry_over(state, fresh)
+  assert optim.nbytes(new) == 2 * (9 + 4) * 4
+  old_leaves, new_leaves = (jax.tree.leaves(s[-1].inner_states["head"]) for s in (state, new))
+  jax.tree.map(np.testing.assert_array_equal, old_leaves, new_leaves)
+  assert not any(np.any(x) for x in jax.tree.leaves(new[-1].inner_states["late"]))
+  second.update(jax.tree.map(jnp.ones_like, PARAMS), new, PARAMS)
