@@ -115,6 +115,18 @@ def test_a_value_of_another_type_is_an_error_that_names_the_file(tmp_path):
     (dict(init=dict(weights="x", inflate="center")), r"config\.init\.inflate is 'center'; did you mean 'centre'\?"),
     (dict(init=dict(weights="x", map_labels=True), model=dict(head="mlp")), r"map_labels(.|\n)*the head 'mlp'"),
     (dict(data=dict(source="")), r"config\.data\.source is empty; expected tfds:NAME"),
+    (dict(optim=dict(warmup=5.0)), r"optim\.warmup is 5; a share of the steps is 0 to 1(.|\n)*warmup_unit=steps"),
+    (dict(optim=dict(warmup_unit="step")), r"config\.optim\.warmup_unit is 'step'; did you mean 'steps'\?"),
+    (dict(optim=dict(layer_decay=1.5)), r"config\.optim\.layer_decay is 1.5; expected 0.01 to 1"),
+    (dict(train=dict(ema=1.0)), r"config\.train\.ema is 1.0; expected 0 to"),
+    (dict(train=dict(patience=-1)), r"config\.train\.patience is -1; expected 0 to inf"),
+    (dict(train=dict(stages=("head",))), r"train\.stages has 'head'; expected pairs \(epoch, groups\)"),
+    (dict(train=dict(stages=((1, "head"),))), r"train\.stages has \(1, 'head'\); expected pairs"),
+    (dict(train=dict(stages=((1, ("haed",)),))), r"a group of config\.train\.stages is 'haed'; did you mean 'head'\?"),
+    (dict(train=dict(stages=((1, ("trunk",)),))), r"thaws 'trunk', but config\.groups\.trunk has train=False"),
+    (dict(train=dict(stages=((2, ("head",)),))), r"thaws head after epoch 2; expected rising epochs from 1 to 1"),
+    (dict(train=dict(epochs=9, stages=((3, ("head",)), (3, ("trunk",))))), r"trunk after epoch 3; expected(.|\n)*4 to 8"),
+    (dict(train=dict(epochs=9, stages=((3, ("head",)), (4, ("head",))))), r"names 'head' twice; a group thaws once"),
 ], ids=lambda v: ".".join(map(str, v)) if isinstance(v, dict) else "")
 def test_the_check_finds_a_value_that_cannot_work(updates, message, tmp_path):
   with pytest.raises(ConfigError, match=message):

@@ -121,6 +121,8 @@ def test_a_climb_longer_than_the_training_of_a_group_is_an_error():
 
 
 def test_a_later_stage_takes_over_what_has_trained_and_starts_what_thaws():
+  c, labels, sgd = make()
+  jax.tree.map(np.testing.assert_array_equal, optim.first_state(sgd, PARAMS), sgd.init(PARAMS))
   c, labels, _ = make(clip_norm=1.0, name="adamw")
   c.train.update(epochs=4, stages=((2, ("late",)),))
   first, second = (optim.make_optimizer(c, labels, 4, epoch=epoch) for epoch in (0, 2))

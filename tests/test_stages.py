@@ -1,4 +1,5 @@
 """Thawing by stages, averages of the weights and early stopping, in whole runs of a trunk of two convolutions."""
+import dataclasses
 import json
 import math
 from functools import partial
@@ -13,8 +14,9 @@ from safetensors.numpy import save_file
 
 from tests import tiny
 from tests.tiny_net import TinyNet
-from vft import forward, hooks, models, objective, run, sharding, startup, train, trees
+from vft import forward, hooks, models, objective, predict, run, sharding, stages, startup, train, trees
 from vft.convert import formats
+from vft.data import manifest as manifests
 from vft.tasks import Task
 
 HEAD = {"head/label/bias", "head/label/kernel"}
@@ -52,6 +54,14 @@ def make(csv, folder, base, *, groups=GROUPS, rules=RULES, **updates):
   return config
 
 
+def start(config, folder):
+  """`run.run` in a folder that has its manifest, which saves a process."""
+  folder.mkdir(exist_ok=True)
+  if not (folder / "manifest.csv").is_file():
+    manifests.make_manifest(config).save(folder / "manifest.csv")
+  return run.run(config, folder)
+
+
 def saved(folder, step):
   """{"params": {name: array}, ...} of a checkpoint."""
   return ocp.StandardCheckpointer().restore((folder / "checkpoints" / str(step) / "state").resolve())
@@ -87,13 +97,13 @@ class Breaks:
 def test_thawing_run_that_is_broken_off_equals_the_unbroken_one(tiny_csv, tmp_path, base, monkeypatch):
   config, breaks = make(tiny_csv, tmp_path, base, train=dict(stages=STAGES, ema=0.9)), Breaks(monkeypatch)
   whole, broken = tmp_path / "whole", tmp_path / "broken"
-  result = run.run(config, whole)
+  result = start(config, whole)
   seen = dict(breaks.params)
   # Two steps an epoch. 2: killed between two stages; 3: asked to stop within one; 5: killed, so on from 4, between two.
   breaks.kill, breaks.ask = {2, 5}, {3}
   for last, trained in ((2, HEAD), (3, HEAD | LAST), (4, HEAD | LAST)):
     with pytest.raises(Halt):
-      run.run(config, broken)
+      start(config, broken)
     assert (newest := max(int(p.name) for p in (broken / "checkpoints").glob("[0-9]*"))) == last
     breaks.kill -= {last, 5 if last == 4 else last}
     breaks.ask -= {last}
@@ -101,13 +111,16 @@ def test_thawing_run_that_is_broken_off_equals_the_unbroken_one(tiny_csv, tmp_pa
     assert set(held["params"]) == set(held["ema"]) == trained  # no byte of what is frozen, nor a slot of it
     slots = sum(x.nbytes for x in held["opt_state"].values() if np.ndim(x))
     assert slots == 2 * sum(x.nbytes for x in held["params"].values()) and not held["batch_stats"]
-  assert run.run(config, broken)["cost"]["steps"] == result["cost"]["steps"] == 6
+  assert start(config, broken)["cost"]["steps"] == result["cost"]["steps"] == 6
   jax.tree.map(np.testing.assert_array_equal, saved(whole, 6), saved(broken, 6))
   assert (whole / "predictions_test.csv").read_text() == (broken / "predictions_test.csv").read_text()
 
   for step, still in ((2, {*seen[2]} - HEAD), (4, {*seen[4]} - HEAD - LAST)):
     assert all(np.array_equal(seen[step][k].view(np.int32), base[1][k].view(np.int32)) for k in still)
   assert all(not np.array_equal(seen[6][k], base[1][k]) for k in base[1] if k in seen[6])
+  table = pd.read_csv(whole / "predictions_test.csv")
+  predict.predict_files(str(whole), [str(tiny_csv.parent / p) for p in table.path], str(tmp_path / "again.csv"))
+  np.testing.assert_allclose(pd.read_csv(tmp_path / "again.csv").p_slow, table.p_slow, atol=1e-3)
   assert (whole / "features.json").is_file()  # while only the head trains the trunk runs once
   text = (whole / "params.txt").read_text()
   assert "linear, after epoch 1" in text and "cosine, after epoch 2" in text
@@ -116,11 +129,11 @@ def test_thawing_run_that_is_broken_off_equals_the_unbroken_one(tiny_csv, tmp_pa
 def test_each_stage_costs_one_compilation_more(tiny_csv, tmp_path, base):
   counts, events = [], []
   jax.monitoring.register_event_duration_secs_listener(lambda name, _, **__: events.append(name))
-  for stages in ((), STAGES):
+  for thawing in ((), STAGES):
     jax.clear_caches()
     events.clear()
-    config = make(tiny_csv, tmp_path, base, train=dict(stages=stages), features=dict(cache=False))
-    run.run(config, tmp_path / f"{len(stages)}")
+    config = make(tiny_csv, tmp_path, base, train=dict(stages=thawing), features=dict(cache=False))
+    start(config, tmp_path / f"{len(thawing)}")
     counts.append(events.count("/jax/core/compile/backend_compile_duration"))
   assert counts[0] and counts[1] - counts[0] == len(STAGES), counts
 
@@ -131,7 +144,7 @@ def test_run_without_a_better_score_ends_early_and_says_so_again(tiny_csv, tmp_p
   groups = {**GROUPS, "last": dict(train=False), "trunk": dict(train=False)}
   config = make(tiny_csv, tmp_path, base, groups=groups, train=dict(
       epochs=6, ema=0.5, patience=2, select="patient/auroc"))
-  result = run.run(config, tmp_path / "run")
+  result = start(config, tmp_path / "run")
   val = lines(tmp_path / "run", "val")
   assert [line["step"] for line in val] == [2, 4, 6]
   assert result["cost"]["stopped_early_at"] == result["cost"]["steps"] == 6
@@ -140,12 +153,29 @@ def test_run_without_a_better_score_ends_early_and_says_so_again(tiny_csv, tmp_p
   table = pd.read_csv(tmp_path / "run" / "predictions_test.csv")
   np.testing.assert_allclose(table[["p_fast", "p_slow"]], 0.5)
   capsys.readouterr()
-  assert run.run(config, tmp_path / "run") == result
+  assert start(config, tmp_path / "run") == result
   assert "stopped early after step 6" in capsys.readouterr().out
   (tmp_path / "run" / "result.json").unlink()  # killed after the last step
-  again = run.run(config, tmp_path / "run")
+  again = start(config, tmp_path / "run")
   assert again["test"] == result["test"] and again["cost"]["stopped_early_at"] == 6
   assert [line["step"] for line in lines(tmp_path / "run", "train")] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.filterwarnings("ignore:Sharding info not provided")
+def test_best_step_of_an_early_stage_comes_back_on_the_trunk_of_that_time(tiny_csv, tmp_path, base):
+  config = make(tiny_csv, tmp_path, base, train=dict(stages=STAGES, ema=0.5))
+  begin = startup.prepare(config, (Task(classes=("fast", "slow")),), "", tmp_path, sharding.make_mesh(), 6, lambda: ())
+  begin.saver.save(state := dataclasses.replace(begin.state, step=jnp.int32(2)), 1.0)
+  place = sharding.replicated(sharding.make_mesh())
+  for stage in begin.stages[1:]:
+    state = stages.enter(stage, state, place)
+  later = dataclasses.replace(state, step=jnp.int32(6), **{
+      kind: jax.tree.map(lambda x: x + 1, getattr(state, kind)) for kind in ("params", "ema")})
+  begin.saver.save(later, 0.0)
+  best = begin.saver.restore(later, begin.saver.store.best())
+  assert int(best.step) == 2 and begin.saver.scores == [1.0]
+  for name, first in begin.state.params.items():
+    np.testing.assert_array_equal(best.best_params[name], first)
 
 
 @pytest.mark.parametrize(("pattern", "tuned"), [

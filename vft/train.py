@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from vft import metrics, sharding, trees
+from vft import metrics, optim, sharding, trees
 from vft.data.augment import draws, mix
 from vft.errors import RunError
 from vft.objective import Loss
@@ -35,9 +35,9 @@ class TrainState:
 
 def make_state(params: Flat, batch_stats: Flat, tx: optax.GradientTransformation, mesh: jax.sharding.Mesh,
                averaged: frozenset[str] = frozenset()) -> TrainState:
-  """Step 0, on every device of the mesh. The weights go in before `tx.init`; `averaged` are the names in `ema`."""
+  """Step 0, on every device of the mesh. `averaged` are the names in `ema`."""
   ema = {name: np.array(params[name]) for name in averaged}  # copies: a step gives its buffers away
-  state = TrainState(jnp.zeros((), jnp.int32), params, batch_stats, tx.init(params), ema)
+  state = TrainState(jnp.zeros((), jnp.int32), params, batch_stats, optim.first_state(tx, params), ema)
   return jax.device_put(state, sharding.replicated(mesh))
 
 
