@@ -125,7 +125,7 @@ def test_a_value_of_another_type_is_an_error_that_names_the_file(tmp_path):
     (dict(train=dict(stages=((1, ("haed",)),))), r"a group of config\.train\.stages is 'haed'; did you mean 'head'\?"),
     (dict(train=dict(stages=((1, ("trunk",)),))), r"thaws 'trunk', but config\.groups\.trunk has train=False"),
     (dict(train=dict(stages=((2, ("head",)),))), r"thaws head after epoch 2; expected rising epochs from 1 to 1"),
-    (dict(train=dict(epochs=9, stages=((3, ("head",)), (3, ("trunk",))))), r"trunk after epoch 3; expected(.|\n)*4 to 8"),
+    (dict(train=dict(epochs=9, stages=((3, ("head",)), (3, ("trunk",))))), r"after epoch 3; expected(.|\n)*4 to 8"),
     (dict(train=dict(epochs=9, stages=((3, ("head",)), (4, ("head",))))), r"names 'head' twice; a group thaws once"),
 ], ids=lambda v: ".".join(map(str, v)) if isinstance(v, dict) else "")
 def test_the_check_finds_a_value_that_cannot_work(updates, message, tmp_path):

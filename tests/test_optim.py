@@ -74,7 +74,7 @@ def test_layer_decay_falls_from_the_head_to_the_stem_in_every_family(family):
   c.optim.layer_decay = 0.5
   params = trees.flatten(jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 4, 64, 64, 3)))["params"])
   scales = optim.layer_scales(c, list(params), model.blocks)
-  of_block = {block: {s for name, s in scales.items() if name.split("/")[0] == block} for block in (*model.blocks, "head")}
+  of_block = {b: {s for name, s in scales.items() if name.split("/")[0] == b} for b in (*model.blocks, "head")}
   assert all(len(found) == 1 for found in of_block.values())  # one factor for all of a block
   inner = [block for block in model.blocks if block not in ("norm", "pooler")]
   assert [of_block[b].pop() for b in inner] == [0.5 ** (len(inner) - i) for i in range(len(inner))]
@@ -92,7 +92,7 @@ def test_layer_decay_scales_rate_and_weight_decay_of_a_leaf():
   assert (rows["head"]["least_lr"], rows["head"]["lr"]) == (0.25, 1.0)
   assert optim.layer_scales(c, list(PARAMS), ("stem", "late")) == {}  # a decay of 1 is none
   c.optim.layer_decay = 0.5
-  assert optim.layer_scales(c, ["lora/late/kernel/a", "free"], ("stem", "late")) == {"lora/late/kernel/a": 0.5, "free": 1}
+  assert optim.layer_scales(c, ["lora/late/kernel/a", "free"], ("late",)) == {"lora/late/kernel/a": 0.5, "free": 1}
 
 
 @pytest.mark.parametrize(("unit", "warmup", "steps"), [("share", 0.25, 10), ("steps", 6, 6), ("epochs", 1.5, 15)])
