@@ -3,109 +3,27 @@
   python -m tests.benchmarks.run NAME [--rounds=9]
 """
 import argparse
-import contextlib
 import functools
 import importlib.util
 import os
 import platform
-import time
 from collections.abc import Callable
 from unittest import mock
 
 import jax
 import numpy as np
 
+from tests.benchmarks import convolutions
+from tests.benchmarks.timing import SHAPE, Pair, alternate, compiled, features
 from vft import metrics, stats
-from vft.models import make
-from vft.models.ops import conv, depthwise, dot_product, max_pool, pointwise
+from vft.models.ops import dot_product
 
-SHAPE = (8, 16, 112, 112, 3)  # of the video
-SHAPES = {"videomae_cpu": (1, 16, 224, 224, 3), "bootstrap": ()}  # where it is another; (): no video
-Pair = dict[str, Callable[[], object]]  # what is timed, by name; each is compiled and gives arrays
-
-
-def alternate(runs: Pair, rounds: int) -> dict[str, np.ndarray]:
-  """Seconds of each run (rounds,), after one that is not counted."""
-  seconds = {name: np.zeros(rounds) for name in runs}
-  for run in runs.values():
-    jax.block_until_ready(run())
-  for i in range(rounds):
-    for name, run in runs.items():
-      start = time.perf_counter()
-      jax.block_until_ready(run())
-      seconds[name][i] = time.perf_counter() - start
-  return seconds
-
-
-def features(name: str, shape: tuple[int, ...] = SHAPE, /, **fields) -> tuple[Callable, dict, np.ndarray]:
-  """A function (variables, video) -> mean feature (B, D), random variables, a video (B, T, H, W, 3)."""
-  model = make(name, num_classes=3, **fields)
-  video = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
-  empty = jax.eval_shape(model.init, jax.random.key(0), video[:1])
-  random = np.random.default_rng(1)
-  variables = jax.tree.map(lambda a: random.normal(1.0, 0.1, a.shape).astype(np.float32) if len(a.shape) < 2 else (
-      random.normal(0.0, (2 / np.prod(a.shape[:-1])) ** 0.5, a.shape).astype(np.float32)), empty)
-  return lambda v, x: model.apply(v, x, method="features")[0].mean(axis=1), variables, video
-
-
-def compiled(f: Callable, *args, lowering: contextlib.AbstractContextManager | None = None) -> Callable[[], object]:
-  """`f` of these arguments, already compiled; `lowering` holds while it is traced."""
-  args = jax.device_put(args)
-  with lowering or contextlib.nullcontext():
-    step = jax.jit(lambda *args: f(*args)).lower(*args).compile()  # a new function: nothing traced before is used
-  return functools.partial(step, *args)
-
-
-def library_conv():
-  """The library's own convolution and pooling in place of ours."""
-  stack = contextlib.ExitStack()
-  stack.enter_context(mock.patch.object(conv, "_conv3d", conv._conv3d_library))
-  stack.enter_context(mock.patch.object(max_pool, "_max_pool3d", max_pool._max_pool3d_library))
-  return stack
-
-
-def library_depthwise():
-  """The library's own depthwise convolution in place of ours."""
-  return mock.patch.object(depthwise, "_depthwise", depthwise._library)
-
-
-def library_pointwise():
-  """The library's own convolution of one pixel in place of ours."""
-  return mock.patch.object(pointwise, "_pointwise", pointwise._library)
-
+# Of the video, where it is another; (): no video.
+SHAPES = {**convolutions.SHAPES, "videomae_cpu": (1, 16, 224, 224, 3), "bootstrap": ()}
 
 def library_attention():
   """The library's own attention in place of ours."""
   return mock.patch.object(dot_product, "SMALL", float("inf"))
-
-
-def i3d_cpu() -> list[tuple[str, Pair]]:
-  """I3D features with our conv3d and max_pool3d against the library's."""
-  f, *args = features("i3d")
-  return [("forward", {"ours": compiled(f, *args), "library": compiled(f, *args, lowering=library_conv())})]
-
-
-def lite0(library: Callable) -> list[tuple[str, Pair]]:
-  """Features, and a step of plain gradient descent on all parameters."""
-  f, variables, video = features("efficientnet_lite", variant="lite0")
-
-  def step(params, stats, video):
-    slopes = jax.grad(lambda p: (f({"params": p, "batch_stats": stats}, video) ** 2).mean())(params)
-    return jax.tree.map(lambda p, g: p - 1e-3 * g, params, slopes)
-  parts = (("forward", f, (variables, video)),
-           ("training step", step, (variables["params"], variables["batch_stats"], video)))
-  return [(name, {"ours": compiled(g, *args), "library": compiled(g, *args, lowering=library())})
-          for name, g, args in parts]
-
-
-def depthwise_cpu() -> list[tuple[str, Pair]]:
-  """EfficientNet-Lite0 features with our depthwise convolution against the library's."""
-  return lite0(library_depthwise)
-
-
-def pointwise_cpu() -> list[tuple[str, Pair]]:
-  """EfficientNet-Lite0 features with our pointwise convolution against the library's."""
-  return lite0(library_pointwise)
 
 
 def trunks() -> list[tuple[str, Pair]]:
@@ -153,8 +71,7 @@ def bootstrap() -> list[tuple[str, Pair]]:
   return runs
 
 
-NAMES = {"i3d_cpu": i3d_cpu, "depthwise": depthwise_cpu, "pointwise": pointwise_cpu, "trunks": trunks,
-         "videomae_cpu": videomae_cpu, "bootstrap": bootstrap}
+NAMES = {**convolutions.NAMES, "trunks": trunks, "videomae_cpu": videomae_cpu, "bootstrap": bootstrap}
 
 
 def main() -> None:

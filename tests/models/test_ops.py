@@ -8,8 +8,9 @@ from flax import linen as nn
 from jax import lax
 
 from vft.models import ops
-from vft.models.ops import conv
+from vft.models.ops import convolution
 
+DIMENSIONS = {2: ("NHWC", "HWIO", "NHWC"), 3: ("NDHWC", "DHWIO", "NDHWC")}
 RNG = np.random.default_rng(0)
 
 
@@ -19,47 +20,65 @@ def normal(*shape):
 
 @pytest.mark.parametrize("size, kernel, strides, padding", [
     ((5, 9, 12), (3, 3, 3), (1, 1, 1), "SAME"),
-    ((16, 14, 14), (7, 7, 7), (2, 2, 2), "SAME"),
-    ((3, 7, 9), (7, 7, 7), (2, 2, 2), "SAME"),
+    ((9, 8, 6), (7, 3, 3), (2, 2, 2), "SAME"),
+    ((3, 5, 6), (7, 3, 1), (2, 2, 2), "SAME"),
     ((4, 8, 11), (1, 3, 5), (1, 2, 3), "SAME"),
+    ((5, 9, 10), (1, 1, 1), (1, 1, 1), "SAME"),
     ((5, 9, 10), (1, 1, 1), (2, 2, 2), "SAME"),
+    ((4, 8, 8), (1, 1, 1), (2, 2, 2), [(0, 0), (0, 0), (0, 0)]),  # the last pixels are in no window
     ((4, 8, 9), (3, 3, 3), (2, 2, 2), "VALID"),
     ((4, 8, 9), (3, 3, 3), (2, 2, 2), [(1, 1), (1, 1), (1, 1)]),  # torch's; SAME is (0, 1) where the size is even
     ((4, 8, 9), (1, 7, 7), (1, 2, 2), [(0, 0), (3, 3), (3, 3)]),
     ((4, 8, 9), (3, 1, 1), (2, 1, 1), [(1, 1), (0, 0), (0, 0)]),
     ((4, 8, 9), (2, 3, 4), (1, 3, 2), [(2, 0), (0, 1), (3, 2)]),
+    ((4, 8, 9), (3, 2, 3), (3, 1, 1), [(4, 1), (2, 2), (0, 0)]),  # more than the kernel less one
+    ((9, 12), (3, 3), (1, 1), "SAME"),
+    ((9, 12), (3, 3), (2, 2), "SAME"),
+    ((9, 12), (1, 1), (2, 2), ((0, 0), (0, 0))),
 ])
 def test_convolution_by_products_equals_the_library(monkeypatch, size, kernel, strides, padding):
-  monkeypatch.setattr(conv, "SMALL", 0)
+  monkeypatch.setattr(convolution, "SMALL", 0)
+  monkeypatch.setattr(convolution, "PIECE", 1000)  # one frame or several
   x, k = normal(2, *size, 3), normal(*kernel, 3, 4)
+  numbers = DIMENSIONS[len(size)]
   library = functools.partial(lax.conv_general_dilated, window_strides=strides, padding=padding,
-                              dimension_numbers=conv.DIMENSIONS)
-  ours = functools.partial(ops.conv3d, strides=strides, padding=padding, dimension_numbers=conv.DIMENSIONS)
+                              dimension_numbers=numbers)
+  ours = functools.partial(ops.conv, strides=strides, padding=padding, dimension_numbers=numbers)
   want = library(x, k)
-  np.testing.assert_allclose(ours(x, k), want, atol=1e-5 * np.abs(want).max())
+  np.testing.assert_allclose(jax.jit(ours)(x, k), want, atol=1e-5 * np.abs(want).max())
   weight = normal(*want.shape)
-  ours = jax.grad(lambda x, k: (ours(x, k) * weight).sum(), argnums=(0, 1))(x, k)
-  theirs = jax.grad(lambda x, k: (library(x, k) * weight).sum(), argnums=(0, 1))(x, k)
+  ours = jax.jit(jax.grad(lambda x, k: (ours(x, k) * weight).sum(), argnums=(0, 1)))(x, k)
+  theirs = jax.jit(jax.grad(lambda x, k: (library(x, k) * weight).sum(), argnums=(0, 1)))(x, k)
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5 * np.abs(b).max()), ours, theirs)
 
 
 def test_a_large_convolution_takes_the_products_on_a_cpu_and_the_library_elsewhere(monkeypatch):
   x, k = normal(1, 4, 8, 8, 3), normal(3, 3, 3, 3, 4)
-  run = jax.jit(functools.partial(ops.conv3d, strides=(1, 1, 1), padding="SAME", dimension_numbers=conv.DIMENSIONS))
-  assert "stablehlo.convolution" in run.lower(x, k).as_text()  # small
-  monkeypatch.setattr(conv, "SMALL", 0)
+  run = functools.partial(ops.conv, strides=(1, 1, 1), padding="SAME", dimension_numbers=DIMENSIONS[3])
+  step = jax.jit(jax.grad(lambda x, k: run(x, k).sum(), (0, 1)))
+  assert "stablehlo.convolution" in step.lower(x, k).as_text()  # small
+  monkeypatch.setattr(convolution, "SMALL", 0)
   jax.clear_caches()
   for platform, library in (("cpu", False), ("cuda", True), ("tpu", True)):
-    assert ("stablehlo.convolution" in run.trace(x, k).lower(lowering_platforms=(platform,)).as_text()) is library
+    assert ("stablehlo.convolution" in step.trace(x, k).lower(lowering_platforms=(platform,)).as_text()) is library
 
 
-@pytest.mark.parametrize("window, strides", [((1, 3, 3), (1, 2, 2)), ((3, 3, 3), (2, 2, 2)), ((3, 3, 3), (1, 1, 1)),
-                                             ((2, 2, 2), (2, 2, 2))])
-def test_max_pool_by_axis_equals_the_library_with_ties(window, strides):
-  x = np.maximum(normal(2, 5, 7, 8, 3), 0)  # many ties at zero
-  want = nn.max_pool(x, window, strides, "SAME")
+@pytest.mark.parametrize("window, strides, padding", [
+    ((1, 3, 3), (1, 2, 2), "SAME"),
+    ((3, 3, 3), (2, 2, 2), "SAME"),
+    ((3, 3, 3), (1, 1, 1), "SAME"),
+    ((2, 2, 2), (2, 2, 2), "SAME"),
+    ((5, 4, 3), (2, 3, 2), "SAME"),
+    ((1, 2, 2), (2, 3, 3), "VALID"),  # values that are in no window
+    ((3, 3), (2, 2), ((1, 1), (1, 1))),
+])
+def test_max_pool_by_axis_equals_the_library_with_ties(window, strides, padding):
+  x = np.maximum(normal(2, 5, 7, 8, 3)[:, :, 0] if len(window) == 2 else normal(2, 5, 7, 8, 3), 0)  # many ties at zero
+  want = nn.max_pool(x, window, strides, padding)
   weight = normal(*want.shape)
-  np.testing.assert_array_equal(ops.max_pool3d(x, window, strides), want)
-  ours = jax.grad(lambda x: (ops.max_pool3d(x, window, strides) * weight).sum())(x)
-  theirs = jax.grad(lambda x: (nn.max_pool(x, window, strides, "SAME") * weight).sum())(x)
-  np.testing.assert_allclose(ours, theirs, atol=1e-5)
+  np.testing.assert_array_equal(ops.max_pool(x, window, strides, padding), want)
+  ours = jax.jit(jax.grad(lambda x: (ops.max_pool(x, window, strides, padding) * weight).sum()))
+  theirs = jax.grad(lambda x: (nn.max_pool(x, window, strides, padding) * weight).sum())(x)
+  np.testing.assert_allclose(ours(x), theirs, atol=1e-5)
+  assert "select_and_scatter" not in ours.lower(x).as_text()
+  assert "select_and_scatter" in ours.trace(x).lower(lowering_platforms=("tpu",)).as_text()

@@ -7,8 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from vft.models import ops
-from vft.models.layers import batch_norm, he_normal
+from vft.models.layers import conv_bn
 from vft.models.video_model import VideoModel
 
 # Stages of the published Lite0: blocks, kernel, stride of the first block, expansion, width.
@@ -54,6 +53,20 @@ def plan(size: Size) -> tuple[Plan, ...]:
   return tuple(blocks)
 
 
+@jax.custom_vjp
+def relu6(x: jax.Array) -> jax.Array:
+  """0 <= x <= 6. The gradient is found from the output, which the next layer keeps anyway, and is 0 at the bounds."""
+  return jax.lax.clamp(jnp.zeros((), x.dtype), x, jnp.full((), 6, x.dtype))
+
+
+def _relu6_forward(x):
+  y = relu6(x)
+  return y, y
+
+
+relu6.defvjp(_relu6_forward, lambda y, g: (jnp.where((y > 0) & (y < 6), g, 0),))
+
+
 class Unit(nn.Module):
   """Convolution without bias, SAME, BatchNorm and ReLU6: (N, H, W, C) -> (N, H', W', D)."""
   width: int
@@ -62,32 +75,26 @@ class Unit(nn.Module):
   depthwise: bool = False
   activate: bool = True
   bn: str = "stored"
-  dtype: jnp.dtype = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
-    groups, lowering = (x.shape[-1], ops.depthwise_conv) if self.depthwise else (1, ops.pointwise_conv)
-    x = nn.Conv(self.width, (self.kernel, self.kernel), strides=(self.stride, self.stride), padding="SAME",
-                feature_group_count=groups, use_bias=False, dtype=self.dtype, kernel_init=he_normal,
-                conv_general_dilated=lowering, name="conv")(x)
-    x = batch_norm(self.bn, train, epsilon=1e-3, dtype=self.dtype)(x)
-    return nn.relu6(x) if self.activate else x
+    x = conv_bn(x, self.width, (self.kernel,) * 2, (self.stride,) * 2, bn=self.bn, train=train, epsilon=1e-3,
+                groups=x.shape[-1] if self.depthwise else 1)
+    return relu6(x) if self.activate else x
 
 
 class Inverted(nn.Module):
   """Inverted residual block (arXiv:1801.04381, sec. 3.3): (N, H, W, C) -> (N, H', W', D)."""
   plan: Plan
   bn: str
-  dtype: jnp.dtype
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
-    p, fields = self.plan, {"bn": self.bn, "dtype": self.dtype}
-    y = x
+    p, y = self.plan, x
     if p.between != p.inputs:
-      y = Unit(p.between, **fields, name="expand")(y, train)
-    y = Unit(p.between, p.kernel, p.stride, depthwise=True, **fields, name="depthwise")(y, train)
-    y = Unit(p.outputs, activate=False, **fields, name="project")(y, train)
+      y = Unit(p.between, bn=self.bn, name="expand")(y, train)
+    y = Unit(p.between, p.kernel, p.stride, depthwise=True, bn=self.bn, name="depthwise")(y, train)
+    y = Unit(p.outputs, activate=False, bn=self.bn, name="project")(y, train)
     return x + y if p.stride == 1 and p.inputs == p.outputs else y
 
 
@@ -117,10 +124,10 @@ class EfficientNetLite(VideoModel):
     size = self.variants[self.variant]
     b, t, *pixels = video.shape
     x = video.astype(self.dtype).reshape(b * t, *pixels)
-    x = Unit(size.stem, 3, 2, bn=self.block_bn("stem"), dtype=self.dtype, name="stem")(x, train)
+    x = Unit(size.stem, 3, 2, bn=self.block_bn("stem"), name="stem")(x, train)
     for i, block in enumerate(plan(size)):
       name = f"block_{i:02}"
-      x = Inverted(block, self.block_bn(name), self.dtype, name=name)(x, train)
-    x = Unit(size.top, bn=self.block_bn("top"), dtype=self.dtype, name="top")(x, train)
+      x = Inverted(block, self.block_bn(name), name=name)(x, train)
+    x = Unit(size.top, bn=self.block_bn("top"), name="top")(x, train)
     _, h, w, d = x.shape
     return x.reshape(b, t * h * w, d), (t, h, w)

@@ -35,12 +35,11 @@ class Branch(nn.Module):
   """Convolution units one after another, each (name, width, kernel)."""
   units: tuple[tuple[str, int, int], ...]
   bn: str
-  dtype: jnp.dtype
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
     for name, width, kernel in self.units:
-      x = ConvUnit(width, (kernel, kernel, kernel), bn=self.bn, dtype=self.dtype, name=name)(x, train)
+      x = ConvUnit(width, (kernel, kernel, kernel), bn=self.bn, name=name)(x, train)
     return x
 
 
@@ -48,19 +47,18 @@ class Mixed(nn.Module):
   """An Inception block: four branches side by side, joined on channels."""
   widths: tuple[int, ...]
   bn: str
-  dtype: jnp.dtype
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
     w = self.widths
-    pooled = ops.max_pool3d(x, (3, 3, 3), (1, 1, 1))
+    pooled = ops.max_pool(x, (3, 3, 3), (1, 1, 1))
     branches = (
         (x, (("conv_0a", w[0], 1),)),
         (x, (("conv_0a", w[1], 1), ("conv_0b", w[2], 3))),
         (x, (("conv_0a", w[3], 1), ("conv_0b", w[4], 3))),
         (pooled, (("conv_0b", w[5], 1),)),
     )
-    return jnp.concatenate([Branch(units, self.bn, self.dtype, name=f"branch_{i}")(y, train)
+    return jnp.concatenate([Branch(units, self.bn, name=f"branch_{i}")(y, train)
                             for i, (y, units) in enumerate(branches)], axis=-1)
 
 
@@ -78,9 +76,9 @@ class I3D(VideoModel):
   def _block(self, name: str) -> nn.Module:
     bn, share = self.block_bn(name), self.variants[self.variant]
     if name in WIDTHS:
-      return Mixed(tuple(w // share for w in WIDTHS[name]), bn, self.dtype, name=name)
+      return Mixed(tuple(w // share for w in WIDTHS[name]), bn, name=name)
     width, k, s = {"conv_1a": (64, 7, 2), "conv_2b": (64, 1, 1), "conv_2c": (192, 3, 1)}[name]
-    return ConvUnit(width // share, (k, k, k), (s, s, s), bn, self.dtype, name=name)
+    return ConvUnit(width // share, (k, k, k), (s, s, s), bn, name=name)
 
   @nn.compact
   def features(self, video: jax.Array, train: bool = False) -> tuple[jax.Array, tuple[int, int, int]]:
@@ -88,7 +86,7 @@ class I3D(VideoModel):
     x = video.astype(self.dtype)
     for name in self.blocks:
       if name in POOLS:
-        x = ops.max_pool3d(x, *POOLS[name])
+        x = ops.max_pool(x, *POOLS[name])
       x = self._block(name)(x, train)
     b, t, h, w, d = x.shape
     return x.reshape(b, t * h * w, d), (t, h, w)

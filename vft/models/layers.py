@@ -1,5 +1,7 @@
 """Layers that several families share."""
+import functools
 import math
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -18,17 +20,48 @@ def he_normal(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.flo
   return flat.reshape(shape) * math.sqrt(2 * shape[-1] / size)
 
 
-def batch_norm(bn: str, train: bool, *, epsilon: float = 1e-5, use_scale: bool = True, dtype: jnp.dtype = jnp.float32,
-               name: str = "bn") -> nn.BatchNorm:
-  """BatchNorm (arXiv:1502.03167) over all axes but the last.
+class Stored(nn.Module):
+  """BatchNorm with its stored statistics, as the factor (D,) and the summand (D,) that it comes to."""
+  epsilon: float
+  use_scale: bool
+
+  @nn.compact
+  def __call__(self, width: int) -> tuple[jax.Array, jax.Array]:
+    mean = self.variable("batch_stats", "mean", jnp.zeros, (width,)).value
+    factor = jax.lax.rsqrt(self.variable("batch_stats", "var", jnp.ones, (width,)).value + self.epsilon)
+    if self.use_scale:
+      factor *= self.param("scale", nn.initializers.ones, (width,))
+    return factor, self.param("bias", nn.initializers.zeros, (width,)) - mean * factor
+
+
+def conv_bn(x: jax.Array, width: int, kernel: Sequence[int], strides: Sequence[int], *, bn: str, train: bool,
+            padding: str | Sequence[tuple[int, int]] = "SAME", groups: int = 1, epsilon: float = 1e-5,
+            use_scale: bool = True, names: tuple[str, str] = ("conv", "bn")) -> jax.Array:
+  """Convolution without bias, then BatchNorm (arXiv:1502.03167): (B, ..., C) -> (B, ..., width).
 
   `bn`: "stored" uses the stored statistics; "batch", in training, those of the batch, and moves the stored ones;
   "estimate" sets the stored ones to those of the batch (for a random trunk, whose stored statistics mean nothing).
+
+  Stored statistics scale the kernel instead of its output: the output is passed over once less, and is not kept for
+  the gradient.
   """
+  lowering = ops.conv if groups == 1 else ops.depthwise_conv
+  conv = functools.partial(nn.Conv, width, kernel, strides, padding, feature_group_count=groups, use_bias=False,
+                           dtype=x.dtype, kernel_init=he_normal, name=names[0])
+  if bn == "stored" or (bn == "batch" and not train):
+    factor, summand = Stored(epsilon, use_scale, name=names[1])(width)
+
+    def row(values, beside):
+      return values.astype(beside.dtype).reshape((1,) * (beside.ndim - 1) + (width,))
+
+    def scaled(x, kernel, *args, **fields):
+      return lowering(x, kernel * row(factor, kernel), *args, **fields)
+    x = conv(conv_general_dilated=scaled)(x)
+    return x + row(summand, x)
+  x = conv(conv_general_dilated=lowering)(x)
   momentum = 0.0 if bn == "estimate" else 0.9  # the published 0.99 to 0.999 would need thousands of steps to move
-  stored = bn == "stored" or (bn == "batch" and not train)
-  return nn.BatchNorm(use_running_average=stored, momentum=momentum, epsilon=epsilon, use_scale=use_scale, dtype=dtype,
-                      name=name)
+  return nn.BatchNorm(momentum=momentum, use_running_average=False, epsilon=epsilon, use_scale=use_scale, dtype=x.dtype,
+                      name=names[1])(x)
 
 
 class ConvUnit(nn.Module):
@@ -37,10 +70,8 @@ class ConvUnit(nn.Module):
   kernel: tuple[int, int, int] = (1, 1, 1)
   strides: tuple[int, int, int] = (1, 1, 1)
   bn: str = "stored"
-  dtype: jnp.dtype = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
-    x = nn.Conv(self.width, self.kernel, strides=self.strides, padding="SAME", use_bias=False, dtype=self.dtype,
-                kernel_init=he_normal, conv_general_dilated=ops.conv3d, name="conv")(x)
-    return nn.relu(batch_norm(self.bn, train, epsilon=1e-3, use_scale=False, dtype=self.dtype)(x))
+    return nn.relu(conv_bn(x, self.width, self.kernel, self.strides, bn=self.bn, train=train, epsilon=1e-3,
+                           use_scale=False))

@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from vft.models import ops
 from vft.models.heads import Spec
-from vft.models.layers import batch_norm, he_normal
+from vft.models.layers import conv_bn
 from vft.models.video_model import VideoModel
 
 
@@ -30,23 +31,21 @@ def shift(x: jax.Array, share: int = 8) -> jax.Array:
   return jnp.concatenate([after, before, rest], axis=-1)
 
 
-def conv(width: int, kernel: int, stride: int, dtype: jnp.dtype, name: str) -> nn.Conv:
-  """Convolution without bias, padded by half of the kernel on both sides: with a stride that is not SAME."""
-  return nn.Conv(width, (kernel, kernel), strides=(stride, stride), padding=kernel // 2, use_bias=False, dtype=dtype,
-                 kernel_init=he_normal, name=name)
+def padded(x: jax.Array, width: int, kernel: int, stride: int, bn: str, train: bool, names: tuple[str, str]):
+  """Convolution and BatchNorm. Padded by half of the kernel on both sides: with a stride that is not SAME."""
+  return conv_bn(x, width, (kernel, kernel), (stride, stride), padding=[(kernel // 2, kernel // 2)] * 2, bn=bn,
+                 train=train, names=names)
 
 
 class Stem(nn.Module):
   """Convolution 7x7, BatchNorm, ReLU, max pooling: (B T, H, W, C) -> (B T, H / 4, W / 4, D)."""
   width: int
   bn: str
-  dtype: jnp.dtype
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
-    x = nn.relu(batch_norm(self.bn, train, dtype=self.dtype)(conv(self.width, 7, 2, self.dtype, "conv")(x)))
-    # torch's padding; flax takes it, and declares a str only.
-    return nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))  # pyright: ignore[reportArgumentType]
+    x = nn.relu(padded(x, self.width, 7, 2, self.bn, train, ("conv", "bn")))
+    return ops.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))  # torch's padding
 
 
 class Residual(nn.Module):
@@ -56,7 +55,6 @@ class Residual(nn.Module):
   bottleneck: bool
   frames: int  # T where frames are shifted, 0 where not
   bn: str
-  dtype: jnp.dtype
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
@@ -65,11 +63,9 @@ class Residual(nn.Module):
     y = shift(x.reshape(-1, self.frames, *x.shape[1:])).reshape(x.shape) if self.frames else x
     for i, (width, kernel, stride) in enumerate(units, 1):
       y = nn.relu(y) if i > 1 else y
-      y = conv(width, kernel, stride, self.dtype, f"conv{i}")(y)
-      y = batch_norm(self.bn, train, dtype=self.dtype, name=f"bn{i}")(y)
+      y = padded(y, width, kernel, stride, self.bn, train, (f"conv{i}", f"bn{i}"))
     if x.shape != y.shape:
-      x = conv(y.shape[-1], 1, s, self.dtype, "shortcut_conv")(x)
-      x = batch_norm(self.bn, train, dtype=self.dtype, name="shortcut_bn")(x)
+      x = padded(x, y.shape[-1], 1, s, self.bn, train, ("shortcut_conv", "shortcut_bn"))
     return nn.relu(x + y)
 
 
@@ -104,11 +100,11 @@ class ResNet(VideoModel):
     """Video (B, T, H, W, C) -> tokens (B, N, D) of the last block and their grid (T, H / 32, W / 32)."""
     b, t, *frame = video.shape
     size, x = self.variants[self.variant], video.astype(self.dtype).reshape(b * t, *frame)
-    x = Stem(size.width, self.block_bn("stem"), self.dtype, name="stem")(x, train)
+    x = Stem(size.width, self.block_bn("stem"), name="stem")(x, train)
     for i, depth in enumerate(size.depths):
       for j in range(depth):
         name, stride = f"layer{i + 1}_{j:02}", 2 if i and not j else 1
-        x = Residual(size.width << i, stride, size.bottleneck, t if self.tsm else 0, self.block_bn(name), self.dtype,
+        x = Residual(size.width << i, stride, size.bottleneck, t if self.tsm else 0, self.block_bn(name),
                      name=name)(x, train)
     _, h, w, d = x.shape
     return x.reshape(b, t * h * w, d), (t, h, w)

@@ -9,6 +9,7 @@ from typing import ClassVar
 import jax
 from flax import linen as nn
 
+from vft.models import ops
 from vft.models.heads import Spec
 from vft.models.layers import he_normal
 from vft.models.video_model import VideoModel
@@ -41,7 +42,7 @@ class VGG16(VideoModel):
     for stage, (width, depth) in enumerate(STAGES, 1):
       for i in range(1, depth + 1):
         x = nn.relu(nn.Conv(width // self.variants[self.variant], (3, 3), dtype=self.dtype, kernel_init=he_normal,
-                            name=f"block{stage}_conv{i}")(x))
-      x = nn.max_pool(x, (2, 2), strides=(2, 2))
+                            conv_general_dilated=ops.conv, name=f"block{stage}_conv{i}")(x))
+      x = ops.max_pool(x, (2, 2), (2, 2), "VALID")
     _, h, w, d = x.shape
     return x.reshape(b, t * h * w, d), (t, h, w)

@@ -7,11 +7,9 @@ The names are those of the 2-D ResNets, whose kernels inflate into R3D and MC3 (
 from typing import ClassVar, NamedTuple
 
 import jax
-import jax.numpy as jnp
 from flax import linen as nn
 
-from vft.models import ops
-from vft.models.layers import batch_norm, he_normal
+from vft.models.layers import conv_bn
 from vft.models.video_model import VideoModel
 
 Triple = tuple[int, int, int]
@@ -23,27 +21,23 @@ class Size(NamedTuple):
   width: int = 64
 
 
-def convolution(width: int, kernel: Triple, strides: Triple, dtype: jnp.dtype, name: str) -> nn.Conv:
-  """Convolution without bias. The padding is torch's, k // 2 on both sides: SAME differs at stride 2 on even sizes."""
-  return nn.Conv(width, kernel, strides=strides, padding=[(k // 2, k // 2) for k in kernel], use_bias=False,
-                 dtype=dtype, kernel_init=he_normal, conv_general_dilated=ops.conv3d, name=name)
+def padded(x: jax.Array, width: int, kernel: Triple, strides: Triple, bn: str, train: bool, names: tuple[str, str]):
+  """Convolution and BatchNorm. The padding is torch's, k // 2 on both sides: SAME differs at stride 2 on even sizes."""
+  return conv_bn(x, width, kernel, strides, padding=[(k // 2, k // 2) for k in kernel], bn=bn, train=train, names=names)
 
 
 class Stem(nn.Module):
   """Kernel 3 x 7 x 7, or 1 x 7 x 7 and 3 x 1 x 1, strides 1, 2, 2: (B, T, H, W, 3) -> (B, T, H/2, W/2, width)."""
   size: Size
   bn: str
-  dtype: jnp.dtype
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
     factorised, width = self.size.kind == "r2plus1d", self.size.width
     first = ((1, 7, 7), 45 * width // 64) if factorised else ((3, 7, 7), width)  # 45 is torchvision's
-    x = convolution(first[1], first[0], (1, 2, 2), self.dtype, "conv")(x)
-    x = nn.relu(batch_norm(self.bn, train, dtype=self.dtype)(x))
+    x = nn.relu(padded(x, first[1], first[0], (1, 2, 2), self.bn, train, ("conv", "bn")))
     if factorised:
-      x = convolution(width, (3, 1, 1), (1, 1, 1), self.dtype, "conv_time")(x)
-      x = nn.relu(batch_norm(self.bn, train, dtype=self.dtype, name="bn_time")(x))
+      x = nn.relu(padded(x, width, (3, 1, 1), (1, 1, 1), self.bn, train, ("conv_time", "bn_time")))
     return x
 
 
@@ -54,7 +48,6 @@ class Block(nn.Module):
   strides: Triple
   factorised: bool
   bn: str
-  dtype: jnp.dtype
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
@@ -63,18 +56,16 @@ class Block(nn.Module):
     y = nn.relu(self._convolve(x, 1, self.strides, between, train))
     y = self._convolve(y, 2, (1, 1, 1), between, train)
     if max(self.strides) > 1:
-      x = convolution(self.width, (1, 1, 1), self.strides, self.dtype, "shortcut_conv")(x)
-      x = batch_norm(self.bn, train, dtype=self.dtype, name="shortcut_bn")(x)
+      x = padded(x, self.width, (1, 1, 1), self.strides, self.bn, train, ("shortcut_conv", "shortcut_bn"))
     return nn.relu(x + y)
 
   def _convolve(self, x, number: int, strides: Triple, between: int, train: bool):
     kernel = self.kernel
     if self.factorised:
-      x = convolution(between, (1, *kernel[1:]), (1, *strides[1:]), self.dtype, f"conv{number}_space")(x)
-      x = nn.relu(batch_norm(self.bn, train, dtype=self.dtype, name=f"bn{number}_space")(x))
+      names = f"conv{number}_space", f"bn{number}_space"
+      x = nn.relu(padded(x, between, (1, *kernel[1:]), (1, *strides[1:]), self.bn, train, names))
       kernel, strides = (kernel[0], 1, 1), (strides[0], 1, 1)
-    x = convolution(self.width, kernel, strides, self.dtype, f"conv{number}")(x)
-    return batch_norm(self.bn, train, dtype=self.dtype, name=f"bn{number}")(x)
+    return padded(x, self.width, kernel, strides, self.bn, train, (f"conv{number}", f"bn{number}"))
 
 
 class VideoResNet(VideoModel):
@@ -101,11 +92,11 @@ class VideoResNet(VideoModel):
   def _block(self, name: str) -> nn.Module:
     size, bn = self.variants[self.variant], self.block_bn(name)
     if name == "stem":
-      return Stem(size, bn, self.dtype, name=name)
+      return Stem(size, bn, name=name)
     layer, stride = int(name[5]), 2 if name.endswith("_00") and name[5] != "1" else 1
     flat = size.kind == "mc3" and layer > 1
     return Block(size.width * 2 ** (layer - 1), (1 if flat else 3, 3, 3), (1 if flat else stride, stride, stride),
-                 size.kind == "r2plus1d", bn, self.dtype, name=name)
+                 size.kind == "r2plus1d", bn, name=name)
 
   @nn.compact
   def features(self, video: jax.Array, train: bool = False) -> tuple[jax.Array, Triple]:

@@ -2,13 +2,12 @@
 
 Each computes what the library computes (sums in another order), and leaves GPUs and TPUs to the library's kernels.
 """
-from vft.models.ops.conv import conv3d
+from vft.models.ops.convolution import conv
 from vft.models.ops.dense import dense
 from vft.models.ops.depthwise import depthwise_conv
 from vft.models.ops.dot_product import attention
 from vft.models.ops.gelu import gelu
 from vft.models.ops.layer_norm import layer_norm
-from vft.models.ops.max_pool import max_pool3d
-from vft.models.ops.pointwise import pointwise_conv
+from vft.models.ops.pool import max_pool
 
-__all__ = ["attention", "conv3d", "dense", "depthwise_conv", "gelu", "layer_norm", "max_pool3d", "pointwise_conv"]
+__all__ = ["attention", "conv", "dense", "depthwise_conv", "gelu", "layer_norm", "max_pool"]
