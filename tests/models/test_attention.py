@@ -1,4 +1,6 @@
-"""The CPU's blocks of queries equal the library's attention, forward and backward."""
+"""The CPU's blocks of queries and keys equal the library's attention, forward and backward."""
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -29,23 +31,53 @@ def gradients(attend, *args):
   return jax.grad(lambda *qkv: (attend(*qkv) * args[-1]).sum().astype(jnp.float32), (0, 1, 2))(*args[:3])
 
 
-@pytest.mark.parametrize("n, m", [(48, 48), (50, 50), (7, 50), (50, 7), (1, 20)])
-@pytest.mark.parametrize("b", [1, 3])
+@functools.partial(jax.jit, static_argnums=0)
+def both(attend, *args):
+  """The output, and the gradients of q, k and v."""
+  return attend(*args[:3]), gradients(attend, *args)
+
+
+def assert_equal(ours, theirs):
+  (out, slopes), (want, wanted) = ours, theirs
+  np.testing.assert_allclose(out, want, atol=2e-6)
+  for mine, other in zip(slopes, wanted, strict=True):
+    np.testing.assert_allclose(mine, other, atol=2e-6 * np.abs(other).max() + 2e-6)
+
+
+@pytest.mark.parametrize("b, n, m", [(1, 48, 48), (3, 50, 50), (1, 7, 50), (3, 50, 7), (1, 1, 20)])
 def test_blocks_equal_the_library_forward_and_backward(blocks, b, n, m):
-  q, k, v, weight = inputs(b, n, m)
-  np.testing.assert_allclose(ops.attention(q, k, v), library(q, k, v), atol=2e-6)
-  for ours, theirs in zip(gradients(ops.attention, q, k, v, weight), gradients(library, q, k, v, weight), strict=True):
-    np.testing.assert_allclose(ours, theirs, atol=2e-6 * np.abs(theirs).max() + 2e-6)
+  args = inputs(b, n, m)
+  assert_equal(both(ops.attention, *args), both(library, *args))
+
+
+@pytest.mark.parametrize("b", [1, 2])
+def test_causal_blocks_equal_the_library(blocks, b):
+  args = inputs(b, 40, 40)
+  assert_equal(both(functools.partial(ops.attention, causal=True), *args),
+               both(functools.partial(library, is_causal=True), *args))
+
+
+def test_scores_far_below_their_bound_are_computed_again(blocks):
+  q, k, v, weight = inputs(1, 20, 20)
+  q, k = q + 12, k - 12  # each score is near -288, its bound near 288
+  assert dot_product._by_queries(q, k, v, causal=False)[2] < dot_product.LEAST
+  ours, theirs = both(ops.attention, q, k, v, weight), both(library, q, k, v, weight)
+  np.testing.assert_allclose(ours[0], theirs[0], atol=1e-4)  # scores near 300 have 5 digits after the point
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4 * np.abs(b).max()), ours[1], theirs[1])
+
+
+def test_exp2_equals_the_library():
+  x = np.concatenate([np.linspace(-126, 127, 4001, endpoint=False), [-0.5, 0.5, 1.5, -1e30]]).astype(np.float32)
+  np.testing.assert_allclose(jax.jit(dot_product._exp2)(x), np.exp2(np.maximum(x, -126)), rtol=3e-7)
 
 
 def test_bfloat16_stays_near_float32_with_the_softmax_in_float32(blocks):
   q, k, v, weight = inputs(2, 50, 50, dtype=jnp.bfloat16)
   exact = [x.astype(np.float32) for x in (q, k, v)]
-  got, want = ops.attention(q, k, v), library(*exact)
+  (got, slopes), (want, wanted) = both(ops.attention, q, k, v, weight), both(library, *exact, weight.astype(np.float32))
   assert got.dtype == jnp.bfloat16
   np.testing.assert_allclose(got.astype(np.float32), want, atol=0.004 * np.abs(want).max())  # bfloat16 has 8 bits
-  for ours, theirs in zip(gradients(ops.attention, q, k, v, weight),
-                          gradients(library, *exact, weight.astype(np.float32)), strict=True):
+  for ours, theirs in zip(slopes, wanted, strict=True):
     assert ours.dtype == jnp.bfloat16
     np.testing.assert_allclose(ours.astype(np.float32), theirs, atol=0.01 * np.abs(theirs).max())
 
@@ -54,7 +86,7 @@ def test_large_scores_do_not_overflow(blocks):
   q, k, v, weight = inputs(1, 20, 20)
   q = 1e4 * q
   np.testing.assert_allclose(ops.attention(q, k, v), library(q, k, v), atol=1e-5)
-  assert all(np.isfinite(g).all() for g in gradients(ops.attention, q, k, v, weight))
+  assert all(np.isfinite(g).all() for g in both(ops.attention, q, k, v, weight)[1])
 
 
 def test_blocks_under_vmap(blocks):

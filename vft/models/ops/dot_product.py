@@ -1,4 +1,4 @@
-"""Attention on a CPU: no direction ever holds all scores, and no pass over them looks for their maximum."""
+"""Attention; on a CPU neither direction ever holds all scores, and no pass over them looks for their maximum."""
 import functools
 import math
 
@@ -8,16 +8,16 @@ import numpy as np
 from jax import lax
 
 SMALL = 2**21  # scores of all clips and heads; below this little is gained, and the library compiles sooner
-PIECE = 5 * 2**18  # scores computed at once, 5 MB
-# 2^x for x in [-0.5, 0.5], within 1e-7
+PIECE = 5 * 2**18  # scores computed at once
+LEAST = 1e-30  # a sum of shares below this has lost digits
 POWER = np.polynomial.Chebyshev.interpolate(np.exp2, 5, (-0.5, 0.5)).convert(kind=np.polynomial.Polynomial).coef
 
 
 def attention(q: jax.Array, k: jax.Array, v: jax.Array, causal: bool = False) -> jax.Array:
   """softmax(q k^T / sqrt(d)) v for q (B, N, heads, d), k and v (B, M, heads, d) -> (B, N, heads, d).
 
-  `causal`: query n sees keys 0 to n. On a CPU, where the scores are many: a head and a block of queries, backward of
-  keys, at a time, as in FlashAttention (arXiv:2205.14135).
+  `causal`: query n sees keys 0 to n. On a CPU, where the scores are many: a head and a block of its queries at a time,
+  backward a block of its keys, as in FlashAttention (arXiv:2205.14135).
   """
   if math.prod(q.shape[:3]) * k.shape[1] < SMALL:
     return jax.nn.dot_product_attention(q, k, v, is_causal=causal)
@@ -31,100 +31,92 @@ def _attention(q, k, v, causal):
 
 
 def _forward(q, k, v, causal):
-  out, size, total = _by_queries(q, k, v, causal, bounded=True)
-  out, size = lax.cond(total > 1e-30, lambda: (out, size), lambda: _by_queries(q, k, v, causal, bounded=False)[:2])
-  return out.astype(q.dtype), (q, k, v, out, size)
+  out, sizes, least = _by_queries(q, k, v, causal)
+  out, sizes = lax.cond(least > LEAST, lambda: (out, sizes), lambda: _by_queries(q, k, v, causal, exact=True)[:2])
+  return out.astype(q.dtype), (q, k, v, out, sizes)
 
 
 def _exp2(x: jax.Array) -> jax.Array:
-  """2^x for x < 127; half the time of the library's."""
+  """2^x of x < 127 within 2e-7: a polynomial of x's fraction, and its integer added to the exponent's bits."""
   x = jnp.maximum(x, -126)
   whole = lax.round(x, lax.RoundingMethod.TO_NEAREST_EVEN)
-  power = functools.reduce(lambda y, a: y * (x - whole) + np.float32(a), POWER[-2::-1], np.float32(POWER[-1]))
+  y = functools.reduce(lambda y, a: y * (x - whole) + np.float32(a), POWER[-2::-1], np.float32(POWER[-1]))
   exponent = lax.bitcast_convert_type(whole + np.float32(1.5 * 2**23), jnp.int32) << 23
-  return lax.bitcast_convert_type(lax.bitcast_convert_type(power, jnp.int32) + exponent, jnp.float32)
+  return lax.bitcast_convert_type(lax.bitcast_convert_type(y, jnp.int32) + exponent, jnp.float32)
 
 
 def _head(x: jax.Array, i: jax.Array) -> jax.Array:
-  """(B, N, heads, d) -> (B, N, d) or, where B is 1, (N, d): an axis of one would cost copies."""
+  """(B, N, heads, d) -> (B, N, d), or (N, d) of a single clip: an axis of one would cost copies."""
   x = lax.dynamic_index_in_dim(x, i, 2, keepdims=False).astype(jnp.float32)
   return x[0] if len(x) == 1 else x
 
 
-def _blocks(x: jax.Array, pairs: int) -> jax.Array:
-  """(..., N, d) -> (blocks, ..., size, d), filled up with zeros."""
+def _blocks(x: jax.Array, others: int) -> jax.Array:
+  """(..., N, d) -> (blocks, ..., size, d), filled up with zeros; `others` scores for each of N."""
   n, d = x.shape[-2:]
-  blocks = -(-n // max(16, PIECE // pairs))
+  blocks = -(-n // max(16, PIECE // others))
   size = -(-n // blocks)
   x = jnp.pad(x, ((0, 0),) * (x.ndim - 2) + ((0, blocks * size - n), (0, 0)))
   return jnp.moveaxis(x.reshape(*x.shape[:-2], blocks, size, d), -3, 0)
 
 
-def _joined(x: jax.Array, b: int, n: int) -> jax.Array:
+def _joined(x: jax.Array, like: jax.Array) -> jax.Array:
   """(heads, blocks, ..., size, d) -> (B, N, heads, d)."""
   x = jnp.moveaxis(x, (0, 1), (-2, -4))
-  return x.reshape(b, -1, *x.shape[-2:])[:, :n]
+  return x.reshape(len(like), -1, *x.shape[-2:])[:, :like.shape[1]]
 
 
-def _seen(first: jax.Array, rows: int, columns: int) -> jax.Array:
-  """(rows, columns): is the number of the column at most that of the row, `first` and on?"""
-  return jnp.arange(columns)[None] <= first + jnp.arange(rows)[:, None]
+def _masked(shares: jax.Array, query: jax.Array, key: jax.Array) -> jax.Array:
+  return jnp.where(jnp.broadcast_to(key <= query, shares.shape), shares, 0)
 
 
-def _by_queries(q, k, v, causal, bounded):
-  """-> attention (B, N, heads, d), log2 of the softmax's denominators (heads, ..., N), the least denominator.
+def _by_queries(q, k, v, causal, exact=False):
+  """-> output (B, N, heads, d), log2 of the sums over keys (heads, ..., N), the least sum.
 
-  `bounded`: scores are kept below 2^86 by |q| max|k|, not by their maximum; a sum may become too small, then they are not.
+  `exact`: the largest score is subtracted, else what |query| max |key| exceeds 86 by. Then no sum is too large, but one
+  may be too small.
   """
-  b, n, heads, d = q.shape
-
   def of_head(_, i):
     keys, values = _head(k, i), _head(v, i)
-    longest = jnp.sqrt((keys**2).sum(-1)).max(-1)
+    longest = jnp.sqrt((keys**2).sum(-1)).max(-1)[..., None]
 
-    def of_block(number, q):
+    def of_block(first, q):
       scores = lax.optimization_barrier(jnp.einsum("...nd,...md->...nm", q, keys))
-      if bounded:
-        top = jnp.sqrt((q**2).sum(-1)) * longest[..., None] - 86
-      else:
-        top = scores.max(-1)
+      top = scores.max(-1) if exact else jnp.maximum(jnp.sqrt((q**2).sum(-1)) * longest - 86, 0)
       shares = _exp2(scores - top[..., None])
       if causal:
-        seen = _seen(number * q.shape[-2], *scores.shape[-2:])
-        shares = jnp.where(seen if b == 1 else seen[None], shares, 0)
+        shares = _masked(shares, first + jnp.arange(q.shape[-2])[:, None], jnp.arange(k.shape[1])[None])
       total = shares.sum(-1)
       out = jnp.einsum("...nm,...md->...nd", shares, values) / total[..., None]
-      return number + 1, (out, jnp.log2(total) + top, total)
-
-    queries = _blocks(_head(q, i) * (math.log2(math.e) * d**-0.5), b * k.shape[1])
-    return _, lax.scan(of_block, 0, queries, unroll=2)[1]
-  _, (out, size, total) = lax.scan(of_head, None, jnp.arange(heads))
-  return _joined(out, b, n), jnp.moveaxis(size, 1, -2).reshape(heads, *size.shape[2:-1], -1)[..., :n], total.min()
+      return first + q.shape[-2], (out, (jnp.log2(total) + top)[..., None], total.min())
+    queries = _blocks(_head(q, i) * (math.log2(math.e) * q.shape[-1]**-0.5), len(k) * k.shape[1])
+    return None, lax.scan(of_block, 0, queries, unroll=1 if exact else 2)[1]
+  out, sizes, least = lax.scan(of_head, None, jnp.arange(q.shape[2]))[1]
+  return _joined(out, q), _joined(sizes, q), least.min()
 
 
 def _backward(causal, saved, g):
-  q, k, v, out, size = saved
-  (b, n, heads, d), m = q.shape, k.shape[1]
+  q, k, v, out, sizes = saved
+  n, scale = q.shape[1], q.shape[-1]**-0.5
 
   def of_head(_, i):
-    queries, slope, log_total = _head(q, i) * d**-0.5, _head(g, i), size[i]
-    mean = (slope * _head(out, i)).sum(-1)
+    queries, slopes, size = _head(q, i) * scale, _head(g, i), _head(sizes, i)[..., 0]
+    inner = lax.optimization_barrier(slopes * _head(out, i)).sum(-1)  # in memory before it is summed
 
     def of_block(carry, block):
-      (number, dq), (k, v) = carry, block
-      shares = _exp2(jnp.einsum("...md,...nd->...mn", k * math.log2(math.e), queries) - log_total[..., None, :])
+      (first, dq), (k, v) = carry, block
+      shares = _exp2(jnp.einsum("...md,...nd->...mn", k * math.log2(math.e), queries) - size[..., None, :])
       if causal:
-        seen = _seen(0, n, number * len(k)).T
-        shares = jnp.where(seen if b == 1 else seen[None], shares, 0)
-      ds = shares * (jnp.einsum("...md,...nd->...mn", v, slope) - mean[..., None, :])
-      dv = jnp.einsum("...mn,...nd->...md", shares, slope)
+        shares = _masked(shares, jnp.arange(n)[None], first + jnp.arange(k.shape[-2])[:, None])
+      ds = shares * (jnp.einsum("...md,...nd->...mn", v, slopes) - inner[..., None, :])
+      dv = jnp.einsum("...mn,...nd->...md", shares, slopes)
       dk = jnp.einsum("...mn,...nd->...md", ds, queries)
-      return (number + 1, dq + jnp.einsum("...md,...mn->...dn", k, ds)), (dk, dv)
-    start = 0, jnp.zeros_like(queries.swapaxes(-1, -2))
-    (_, dq), (dk, dv) = lax.scan(of_block, start, (_blocks(_head(k, i), b * n), _blocks(_head(v, i), b * n)), unroll=2)
-    return None, (dq.swapaxes(-1, -2)[None] * d**-0.5, dk, dv)
-  _, grads = lax.scan(of_head, None, jnp.arange(heads))
-  return tuple(_joined(x, b, like.shape[1]).astype(like.dtype) for x, like in zip(grads, (q, k, v), strict=True))
+      return (first + k.shape[-2], dq + jnp.einsum("...md,...mn->...dn", k, ds)), (dk, dv)
+    blocks = tuple(_blocks(_head(x, i), len(q) * n) for x in (k, v))
+    (_, dq), (dk, dv) = lax.scan(of_block, (0, jnp.zeros_like(queries.swapaxes(-1, -2))), blocks, unroll=2)
+    return None, (dq.swapaxes(-1, -2)[None] * scale, dk, dv)
+  grads = lax.scan(of_head, None, jnp.arange(q.shape[2]))[1]
+  return tuple(_joined(x, like).astype(like.dtype) for x, like in zip(grads, (q, k, v), strict=True))
 
 
 _attention.defvjp(_forward, _backward)
