@@ -110,8 +110,9 @@ def draw(table: pd.DataFrame, path: Path) -> None:
     _write_cells(axis, grid, image)
     for row in table[table.chosen & (table["head"] == head)].to_dict("records"):
       _mark(axis, rates.index(row["lr"]), decays.index(row["wd"]))
-  seeds, rated = table.seed.nunique(), any(str(c).endswith("rmse") for c in table.columns)  # a loss of squares
-  figure.colorbar(image, ax=list(axes), label=f"validation {select}{', in nats' if select == 'loss' and not rated else ''}",
+  squares = any(str(name).endswith("rmse") for name in table.columns)  # a part of the loss has no unit
+  seeds, unit = table.seed.nunique(), ", in nats" if select == "loss" and not squares else ""
+  figure.colorbar(image, ax=list(axes), label=f"validation {select}{unit}",
                   extend="max" if smaller and high < np.nanmax(every) else "neither")
   figure.suptitle(f"{len(table)} heads at their best epoch"
                   f"{f', mean of {seeds} seeds' if seeds > 1 else ''}; framed: the chosen one", fontsize=10)

@@ -1,6 +1,6 @@
 """Time to result: `vft probe` with nothing kept against transformers and torch, on the same videos.
 
-  python -m tests.benchmarks.time_to_result [--clips=200] [--peer=24] [--rounds=1] [--single]
+  python -m tests.benchmarks.time_to_result [--clips=200] [--peer=24] [--rounds=1] [--single] [--folder=FOLDER]
 
 VideoMAE-S (random weights), 16 x 224 x 224, frozen trunk; `clips` training and validation clips (and a tenth more for
 the test), h264 of 320 x 240 and 2 s; 20 epochs, 20 points of learning rate and decay. Ours is the whole command in a
@@ -54,12 +54,14 @@ def write_videos(folder: Path, count: int) -> list[tuple[str, str, str, str]]:
   rng, rows = np.random.default_rng(0), []
   test = max(count // 10, 2)
   for i in range(count + test):
+    split = "test" if i >= count else "val" if i % 5 == 4 else "train"
+    rows.append((f"{i}.mp4", "ab"[i % 2], f"p{i}", split))
+    if (folder / f"{i}.mp4").exists():
+      continue
     coarse = rng.integers(0, 256, (6, 15, 20, 3)).astype(np.float32).repeat(16, 1).repeat(16, 2)  # 240 x 320
     mix = np.abs(np.linspace(0, 5, 50)[:, None] - np.arange(6)).clip(0, 1)[..., None, None, None]
     video = ((1 - mix) * coarse[None]).sum(1) + rng.normal(0, 4, (50, 240, 320, 1))
     write_clip(folder / f"{i}.mp4", video.clip(0, 255).astype(np.uint8), fps=25, crf=23)
-    split = "test" if i >= count else "val" if i % 5 == 4 else "train"
-    rows.append((f"{i}.mp4", "ab"[i % 2], f"p{i}", split))
   with (folder / "clips.csv").open("w", newline="") as file:
     csv.writer(file).writerows([("path", "label", "group", "split"), *rows])
   return rows
@@ -129,9 +131,11 @@ def main() -> None:
   parser.add_argument("--peer", type=int, default=24, help="clips on which the peer is timed in each of its rounds")
   parser.add_argument("--rounds", type=int, default=1)
   parser.add_argument("--single", action="store_true", help="one point alone, too")
+  parser.add_argument("--folder", type=Path, help="for the videos, which stay; without it they are written anew")
   args = parser.parse_args()
   with tempfile.TemporaryDirectory(prefix="vft-benchmark-") as place:
-    folder = Path(place)
+    folder = args.folder or Path(place)
+    folder.mkdir(parents=True, exist_ok=True)
     rows = write_videos(folder, args.clips)
     epoch = make_peer(folder, rows)
     count = min(args.peer, args.clips)
