@@ -5,6 +5,7 @@ has taken a file, the whole pool may break ("All workers expired", seen at one o
 """
 from __future__ import annotations
 
+import contextlib
 import functools
 import multiprocessing
 import os
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from vft.data import readers
 from vft.data.inspection import PROBED, Inspection, failed, inspect_all, probe
+from vft.data.known_files import KnownFiles
 from vft.errors import DataError, RunError
 
 if TYPE_CHECKING:
@@ -107,13 +109,11 @@ def _died(code: int | None) -> str:
 
 
 def probe_all(source: Source, paths: list[str], reading: dict[str, Any], *, limit_s: float) -> dict[str, Inspection]:
-  """As inspection.inspect_all, but a file that hangs or crashes is one that cannot be used."""
+  """As inspection.inspect_all, but a file that hangs or crashes is one that cannot be used; the next run knows all."""
   decoders = Decoders(source, functools.partial(probe, reading=reading), workers=min(cores(), len(paths)),
                       limit_s=limit_s, depth=PROBED)
-  try:
-    return inspect_all(source, paths, reading, look=decoders, threads=cores() + 2)
-  finally:
-    decoders.close()
+  with contextlib.closing(decoders), contextlib.closing(KnownFiles()) as known:
+    return inspect_all(source, paths, reading, look=decoders, known=known, limit_s=limit_s, threads=cores() + 2)
 
 
 def cores() -> int:
