@@ -1,11 +1,13 @@
 """A whole run with four tasks of four kinds, some labels missing: figures, predictions and `vft predict`."""
 import csv
+import json
 
 import pandas as pd
 import pytest
 
 from tests import tiny
-from vft import predict, run
+from vft import hooks, predict, run
+from vft.errors import ConfigError
 
 TASKS = dict(speed=dict(kind="single"), ef=dict(kind="regression", column="EF"), grade=dict(kind="ordinal"),
              tags=dict(kind="multi"))
@@ -38,6 +40,16 @@ def test_every_task_has_its_figures_with_intervals(finished):
   assert set(result["confusion"]["test"]["video"]) == {"speed", "grade"}
   (ef,) = (t for t in result["data"]["tasks"] if t["kind"] == "regression")
   assert 40 < ef["mean"] < 62 and ef["std"] > 5
+
+
+def test_validation_gives_patients_under_the_names_of_the_result(finished):
+  folder, result, _ = finished
+  lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+  (val,) = (line for line in lines if line["split"] == "val")
+  wanted = {k: f["value"] for k, f in result["val"]["patient"].items()}
+  assert "speed/auroc" in wanted and {k: val[f"patient/{k}"] for k in wanted} == pytest.approx(wanted)
+  with pytest.raises(ConfigError, match=r"does not give; did you mean 'patient/"):
+    hooks.check_select(val, "patient/speed/auroc1")
 
 
 def test_predictions_hold_truth_and_prediction_of_each_task(finished):

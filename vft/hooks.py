@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from vft.errors import ConfigError
+from vft.errors import ConfigError, did_you_mean
 from vft.saver import Saver
 from vft.train import TrainState
 from vft.writer import Clock, Writer
@@ -60,8 +60,8 @@ def check_select(figures: Mapping[str, float | None], select: str) -> None:
   if select not in figures:
     why = "" if any(k.startswith("patient/") for k in figures) else (
         "\nThere are none of patients, since the data has no groups, or a patient's clips have different labels.")
-    raise ConfigError(f"config.train.select is {select!r}, which validation does not give; it gives: "
-                      f"{', '.join(figures)}.{why}")
+    raise ConfigError(f"config.train.select is {select!r}, which validation does not give"
+                      f"{did_you_mean(select, figures)}\nIt gives: {', '.join(figures)}.{why}")
 
 
 def score(figures: Mapping[str, float | None], select: str) -> float:
