@@ -1,6 +1,6 @@
 """Tiny real videos, written by PyAV at test time: there are no binaries in git."""
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,8 +16,12 @@ def frames(count: int = 10, height: int = 48, width: int = 64, first: int = 20, 
 
 def write_clip(path: str | Path | io.BytesIO, video: np.ndarray | None = None, *, fps: float = 10.0,
                pts_ms: Sequence[int] | None = None, codec: str = "libx264", pix_fmt: str = "yuv420p", gop: int = 12,
-               container: str | None = None, faststart: bool = False, crf: int = 10) -> str:
-  """Writes `video` (T, H, W, 3) uint8 RGB with frames 1 / fps s apart, or at `pts_ms`. Returns the path."""
+               container: str | None = None, faststart: bool = False, crf: int = 10,
+               settings: Mapping[str, str] | None = None) -> str:
+  """Writes `video` (T, H, W, 3) uint8 RGB with frames 1 / fps s apart, or at `pts_ms`. Returns the path.
+
+  `settings`: all of the encoder's own, in place of `gop` and `crf`.
+  """
   video = frames() if video is None else video
   target = path if isinstance(path, io.BytesIO) else str(path)
   options = {"movflags": "+faststart"} if faststart else {}
@@ -27,8 +31,11 @@ def write_clip(path: str | Path | io.BytesIO, video: np.ndarray | None = None, *
     stream = out.add_stream(codec, rate=rate)
     stream.width, stream.height, stream.pix_fmt = video.shape[2], video.shape[1], pix_fmt
     stream.codec_context.time_base = unit
-    stream.codec_context.gop_size = gop
-    if codec.startswith("libx26"):
+    if settings is not None:
+      stream.options = dict(settings)
+    else:
+      stream.codec_context.gop_size = gop
+    if settings is None and codec.startswith("libx26"):
       stream.options = {"crf": str(crf), "preset": "veryfast", "threads": "1"}
     for i, pixels in enumerate(video):
       frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format=pix_fmt)

@@ -20,6 +20,14 @@ if not flags.FLAGS.is_parsed():
   flags.FLAGS.mark_as_parsed()  # grain reads its flags
 
 
+@pytest.fixture(scope="session", autouse=True)
+def home(tmp_path_factory):
+  """A home of their own: runs keep what they have found in ~/.cache/vft."""
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+    yield
+
+
 @pytest.fixture(scope="session")
 def tiny_csv(tmp_path_factory):
   """The CSV file of 12 patients with two clips each, of two classes."""
