@@ -7,7 +7,8 @@ the test), h264 of 320 x 240 and 2 s; 20 epochs, 20 points of learning rate and 
 process of its own, from the start of Python to the table. The peer freezes the trunk in the usual way (its parameters
 have requires_grad False), decodes every clip by PyAV and passes it through the trunk in every epoch of every point, in
 batches of 8, then AdamW steps on the classifier. It is timed on `peer` clips a round, before and after ours, and
-multiplied; loading its libraries, validation figures and saving are not counted.
+multiplied; loading its libraries, validation figures and saving are not counted. Processor seconds stand beside wall
+clock: both sides keep all cores busy, and other load on the machine hardly changes them.
 """
 import argparse
 import csv
@@ -15,6 +16,7 @@ import importlib
 import json
 import os
 import platform
+import resource
 import shutil
 import subprocess
 import sys
@@ -67,21 +69,28 @@ def write_videos(folder: Path, count: int) -> list[tuple[str, str, str, str]]:
   return rows
 
 
-def ours(folder: Path, lr: tuple[float, ...], wd: tuple[float, ...]) -> tuple[float, dict[str, Any]]:
-  """Seconds of the whole command with nothing kept, and its result.json."""
+def processor_s(who: int) -> float:
+  """Seconds of all cores so far."""
+  used = resource.getrusage(who)
+  return used.ru_utime + used.ru_stime
+
+
+def ours(folder: Path, lr: tuple[float, ...], wd: tuple[float, ...]) -> tuple[np.ndarray, dict[str, Any]]:
+  """(wall clock, processor) seconds of the whole command with nothing kept, and its result.json."""
   shutil.rmtree(folder / "features", ignore_errors=True)
   shutil.rmtree(folder / "run", ignore_errors=True)
   (folder / "bench.py").write_text(CONFIG.format(csv=folder / "clips.csv", features=folder / "features", lr=lr, wd=wd,
                                                  batch=BATCH, epochs=EPOCHS))
-  start = time.perf_counter()
+  start, used = time.perf_counter(), processor_s(resource.RUSAGE_CHILDREN)
   subprocess.run([sys.executable, "-m", "vft.cli", "probe", f"--config={folder / 'bench.py'}",
                   f"--workdir={folder / 'run'}"], check=True, cwd=ROOT, stdout=subprocess.DEVNULL,
                  stderr=subprocess.DEVNULL)
-  return time.perf_counter() - start, json.loads((folder / "run/result.json").read_text())
+  seconds = [time.perf_counter() - start, processor_s(resource.RUSAGE_CHILDREN) - used]
+  return np.array(seconds), json.loads((folder / "run/result.json").read_text())
 
 
-def make_peer(folder: Path, rows: list[tuple[str, str, str, str]]) -> Callable[[int], float]:
-  """f(n) -> seconds of `n` clips in an epoch of one point."""
+def make_peer(folder: Path, rows: list[tuple[str, str, str, str]]) -> Callable[[int], np.ndarray]:
+  """f(n) -> (wall clock, processor) seconds of `n` clips in an epoch of one point."""
   av, torch, transformers = (importlib.import_module(name) for name in ("av", "torch", "transformers"))
   mean, std = (torch.tensor(x).view(3, 1, 1) for x in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
   model = transformers.VideoMAEForVideoClassification(transformers.VideoMAEConfig(
@@ -99,8 +108,8 @@ def make_peer(folder: Path, rows: list[tuple[str, str, str, str]]) -> Callable[[
     clip = torch.from_numpy(np.stack(pixels)).movedim(-1, 1).float() / 255  # (T, 3, 224, 224)
     return (clip - mean) / std
 
-  def epoch(count: int) -> float:
-    start = time.perf_counter()
+  def epoch(count: int) -> np.ndarray:
+    start, used = time.perf_counter(), time.process_time()
     for first in range(0, count, BATCH):
       part = rows[first:first + BATCH]
       clips = torch.stack([read(folder / path) for path, *_ in part])
@@ -108,21 +117,23 @@ def make_peer(folder: Path, rows: list[tuple[str, str, str, str]]) -> Callable[[
       optimizer.zero_grad()
       model(pixel_values=clips, labels=labels).loss.backward()
       optimizer.step()
-    return time.perf_counter() - start
+    return np.array([time.perf_counter() - start, time.process_time() - used])
   epoch(BATCH)  # the first is slower, and not counted
   return epoch
 
 
-def report(name: str, seconds: list[float], results: list[dict[str, Any]], peer_s: float, clips: int,
+def report(name: str, seconds: np.ndarray, results: list[dict[str, Any]], peer_s: np.ndarray, clips: int,
            points: int) -> None:
-  whole, us = peer_s * clips * EPOCHS * points, float(np.median(seconds))
-  print(f"\n{name}: {points} point{'s' * (points > 1)}\n"
-        f"  ours   {us:9.1f} s measured (median of {len(seconds)}, from {min(seconds):.1f} to {max(seconds):.1f})\n"
-        f"  peer   {whole:9.0f} s multiplied: {peer_s:.3f} s a clip x {clips} clips x {EPOCHS} epochs x {points}\n"
-        f"  ratio  {whole / us:9.1f} x")
-  causes = results[int(np.argsort(seconds)[len(seconds) // 2])]["cost"]
-  parts = {**causes["by_cause"], "start of Python, tables": us - sum(causes["by_cause"].values())}
-  print("  ours by cause, s: " + ", ".join(f"{cause} {s:.1f}" for cause, s in parts.items()))
+  """`seconds` (rounds, 2) of ours and `peer_s` (2,) of a clip of the peer, wall clock and processor."""
+  print(f"\n{name}: {points} point{'s' * (points > 1)}")
+  for i, clock in enumerate(("wall clock", "processor")):
+    whole, us = peer_s[i] * clips * EPOCHS * points, float(np.median(seconds[:, i]))
+    print(f"  {clock:<11} ours {us:.1f} s measured (median of {len(seconds)}), peer {whole:,.0f} s multiplied "
+          f"({peer_s[i]:.3f} s a clip x {clips} clips x {EPOCHS} epochs x {points}): {whole / us:.1f} x")
+  middle = int(np.argsort(seconds[:, 0])[len(seconds) // 2])
+  causes = results[middle]["cost"]["by_cause"]
+  parts = {**causes, "start of Python, tables": seconds[middle, 0] - sum(causes.values())}
+  print("  ours by cause, wall clock, s: " + ", ".join(f"{cause} {s:.1f}" for cause, s in parts.items()))
 
 
 def main() -> None:
@@ -139,9 +150,9 @@ def main() -> None:
     rows = write_videos(folder, args.clips)
     epoch = make_peer(folder, rows)
     count = min(args.peer, args.clips)
-    peer: list[float] = [epoch(count)]
+    peer = [epoch(count)]
     kinds = {"grid": (LR, WD), **({"single": ((1e-3,), (1e-3,))} if args.single else {})}
-    seconds: dict[str, list[float]] = {k: [] for k in kinds}
+    seconds: dict[str, list[np.ndarray]] = {k: [] for k in kinds}
     found: dict[str, list[dict[str, Any]]] = {k: [] for k in kinds}
     for _ in range(args.rounds):
       for kind, (lr, wd) in kinds.items():
@@ -149,12 +160,12 @@ def main() -> None:
         seconds[kind].append(used)
         found[kind].append(result)
         peer.append(epoch(count))
-    peer_s = float(np.median(peer)) / count
+    peer_s = np.median(peer, axis=0) / count
     print(f"{args.clips} clips of training and validation, {len(rows) - args.clips} of test (ours alone), {EPOCHS} "
           f"epochs, batch {BATCH}\n{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n"
-          f"peer: {len(peer)} rounds of {count} clips, s a clip: {', '.join(f'{s / count:.3f}' for s in peer)}")
+          f"peer: {len(peer)} rounds of {count} clips, s a clip: {', '.join(f'{s / count:.3f}' for s, _ in peer)}")
     for kind, (lr, wd) in kinds.items():
-      report(kind, seconds[kind], found[kind], peer_s, args.clips, len(lr) * len(wd))
+      report(kind, np.array(seconds[kind]), found[kind], peer_s, args.clips, len(lr) * len(wd))
 
 
 if __name__ == "__main__":
