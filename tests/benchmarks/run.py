@@ -1,29 +1,27 @@
 """Times pairs, one run of each in turn, and prints medians: load from elsewhere hits both alike.
 
-  python -m tests.benchmarks.run NAME [--rounds=9]
+  python -m tests.benchmarks.run NAME [--rounds=9]  (or python tests/benchmarks/run.py NAME)
 """
 import argparse
 import functools
-import importlib.util
 import os
+import pathlib
 import platform
-from collections.abc import Callable
-from unittest import mock
+import sys
 
 import jax
 import numpy as np
 
-from tests.benchmarks import convolutions
+if not __package__:  # started by its path
+  sys.path[0] = str(pathlib.Path(__file__).parents[2])
+
+from tests.benchmarks import convolutions, vision_transformers
 from tests.benchmarks.timing import SHAPE, Pair, alternate, compiled, features
 from vft import metrics, stats
-from vft.models.ops import dot_product
 
 # Of the video, where it is another; (): no video.
-SHAPES = {**convolutions.SHAPES, "videomae_cpu": (1, 16, 224, 224, 3), "bootstrap": ()}
-
-def library_attention():
-  """The library's own attention in place of ours."""
-  return mock.patch.object(dot_product, "SMALL", float("inf"))
+SHAPES = {**convolutions.SHAPES, "videomae_cpu": vision_transformers.SHAPE, "share": vision_transformers.SHAPE,
+          "bootstrap": ()}
 
 
 def trunks() -> list[tuple[str, Pair]]:
@@ -33,31 +31,6 @@ def trunks() -> list[tuple[str, Pair]]:
     f, *args = features(name, **fields)
     pair[name] = compiled(f, *args)
   return [("forward", pair)]
-
-
-def videomae_cpu() -> list[tuple[str, Pair]]:
-  """VideoMAE-S features with our attention against the library's, and transformers'; forward, full training step."""
-  f, variables, video = features("videomae", SHAPES["videomae_cpu"], variant="S/16x2")
-
-  def step(variables, video):
-    """Plain gradient descent on all parameters."""
-    slopes = jax.grad(lambda p: (f(p, video) ** 2).mean())(variables)
-    return jax.tree.map(lambda p, g: p - 1e-3 * g, variables, slopes)
-  pairs = [(name, {"ours": compiled(g, variables, video),
-                   "library": compiled(g, variables, video, lowering=library_attention())})
-           for name, g in (("forward", f), ("training step", step))]
-  if importlib.util.find_spec("transformers"):
-    pairs[0][1]["transformers"] = transformers_forward(video)
-  return pairs
-
-
-def transformers_forward(video: np.ndarray) -> Callable[[], object]:
-  """The tokens of transformers' VideoMAE-S, with the attention that it takes by itself."""
-  torch, transformers = importlib.import_module("torch"), importlib.import_module("transformers")
-  model = transformers.VideoMAEModel(transformers.VideoMAEConfig(
-      hidden_size=384, num_hidden_layers=12, num_attention_heads=6, intermediate_size=1536)).eval()
-  clips = torch.from_numpy(video).movedim(-1, 2)
-  return torch.no_grad()(lambda: model(clips).last_hidden_state.numpy())
 
 
 def bootstrap() -> list[tuple[str, Pair]]:
@@ -71,7 +44,8 @@ def bootstrap() -> list[tuple[str, Pair]]:
   return runs
 
 
-NAMES = {**convolutions.NAMES, "trunks": trunks, "videomae_cpu": videomae_cpu, "bootstrap": bootstrap}
+NAMES = {**convolutions.NAMES, "trunks": trunks, "videomae_cpu": vision_transformers.videomae_cpu,
+         "share": vision_transformers.share, "bootstrap": bootstrap}
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ Inits = tuple[nn.initializers.Initializer, nn.initializers.Initializer]  # of a 
 LECUN: Inits = (nn.initializers.lecun_normal(), nn.initializers.lecun_normal())
 
 
-Dense = functools.partial(nn.Dense, dot_general=ops.dense)
+Dense = functools.partial(nn.Dense, dot_general=ops.linear)
 
 
 class LayerNorm(nn.Module):
@@ -29,7 +29,7 @@ class LayerNorm(nn.Module):
   def __call__(self, x: jax.Array) -> jax.Array:
     scale = self.param("scale", nn.initializers.ones, x.shape[-1:])
     bias = self.param("bias", nn.initializers.zeros, x.shape[-1:])
-    return ops.layer_norm(x, scale, bias, self.epsilon).astype(self.dtype)
+    return jnp.asarray(ops.layer_norm(x, scale, bias, self.epsilon), self.dtype)
 
 
 class Attention(nn.Module):

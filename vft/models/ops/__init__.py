@@ -3,11 +3,11 @@
 Each computes what the library computes (sums in another order), and leaves GPUs and TPUs to the library's kernels.
 """
 from vft.models.ops.convolution import conv
-from vft.models.ops.dense import dense
 from vft.models.ops.depthwise import depthwise_conv
 from vft.models.ops.dot_product import attention
 from vft.models.ops.gelu import gelu
 from vft.models.ops.layer_norm import layer_norm
+from vft.models.ops.linear import linear
 from vft.models.ops.pool import max_pool
 
-__all__ = ["attention", "conv", "dense", "depthwise_conv", "gelu", "layer_norm", "max_pool"]
+__all__ = ["attention", "conv", "depthwise_conv", "gelu", "layer_norm", "linear", "max_pool"]

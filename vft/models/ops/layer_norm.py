@@ -14,7 +14,8 @@ def layer_norm(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float) 
 
 
 def _library(x, scale, bias, epsilon):
-  return nn.LayerNorm(epsilon, dtype=jnp.float32).apply({"params": {"scale": scale, "bias": bias}}, x)
+  norm = nn.LayerNorm(epsilon, dtype=jnp.float32)
+  return jnp.asarray(norm.apply({"params": {"scale": scale, "bias": bias}}, x))
 
 
 def _backward(epsilon, saved, g):

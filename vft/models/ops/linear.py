@@ -4,14 +4,14 @@ from typing import Any
 import jax
 
 
-def dense(x: jax.Array, kernel: jax.Array, dimensions: Any, **library: Any) -> jax.Array:
+def linear(x: jax.Array, kernel: jax.Array, dimensions: Any, **library: Any) -> jax.Array:
   """x (..., D), kernel (D, E) -> (..., E), as `lax.dot_general`, for `nn.Dense`."""
   del dimensions, library  # `nn.Dense` multiplies the last axis by the first
-  return _dense(x, kernel)
+  return _linear(x, kernel)
 
 
 @jax.custom_vjp
-def _dense(x, kernel):
+def _linear(x, kernel):
   return x @ kernel
 
 
@@ -20,4 +20,4 @@ def _backward(saved, g):
   return g @ kernel.T, x.reshape(-1, x.shape[-1]).T @ g.reshape(-1, g.shape[-1])
 
 
-_dense.defvjp(lambda x, kernel: (x @ kernel, (x, kernel)), _backward)
+_linear.defvjp(lambda x, kernel: (x @ kernel, (x, kernel)), _backward)

@@ -1,4 +1,4 @@
-"""Gelu, layer norm and the product of a dense layer equal the library's, forward and backward, on CPUs and elsewhere."""
+"""Gelu, layer norm and the product of a dense layer equal the library's, forward and backward."""
 import jax
 import jax.numpy as jnp
 import numpy as np
