@@ -21,12 +21,13 @@ LEVELS = (
     ("folds", "grid_report"),
     ("run", "probe"),
     ("main",),
+    ("sweep",),
     ("cli",),
 )
 LEVEL = {name: i for i, names in enumerate(LEVELS) for name in names}
 TOP = {"README.md", "LICENSE", "pyproject.toml", "vft", "configs", "tests", "launch"}
 # Package -> the modules that know it; `convert` only reads the folders that other projects wrote with orbax.
-ONLY = {"orbax": {"checkpoint", "convert"}, "tensorboardX": {"writer"}}
+ONLY = {"orbax": {"checkpoint", "convert"}, "tensorboardX": {"writer"}, "optuna": {"sweep"}}
 
 
 def imported(source: str) -> set[str]:

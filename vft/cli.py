@@ -34,10 +34,15 @@ def main() -> int:
     weights.add_parsers(commands)
   else:
     commands.add_parser("weights", help="published weights: list, show, fetch, verify, convert", add_help=False)
+  commands.add_parser("sweep", help="rates, sizes or trained blocks, chosen on validation: vft sweep --config=medical "
+                      "--over groups.head.lr=1e-4..1e-1:log, or --blocks=0,1,2,4,all", add_help=False)
   if sys.argv[1:2] == ["train"]:
     return mains.main(sys.argv[2:])
   if sys.argv[1:2] == ["probe"]:
     return mains.main(sys.argv[2:], _probe, "runs/probe")
+  if sys.argv[1:2] == ["sweep"]:
+    from vft.sweep import command as sweeps
+    return sweeps.entry(sys.argv[2:])
   args, rest = parser.parse_known_args()
   if rest and args.command != "check":
     parser.error(f"unrecognized arguments: {' '.join(rest)}")

@@ -31,6 +31,10 @@ class RunError(VftError):
   exit_code = 5
 
 
+class NotFiniteError(RunError):
+  """A loss, gradient or output that is not finite: with other settings the run may go through."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
   """Returns "; did you mean 'x'?" for the closest known word, or ""."""
   close = difflib.get_close_matches(str(word), [str(k) for k in known], n=1)

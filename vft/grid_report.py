@@ -15,7 +15,7 @@ from rich.text import Text
 from vft import evaluate, tables, tasks
 from vft.data.manifest import Manifest
 from vft.grid import Point
-from vft.hooks import SMALLER
+from vft.hooks import smaller
 
 POINT = ("head", "lr", "wd", "seed")
 SHOWN = 5  # points on the terminal
@@ -43,15 +43,11 @@ def select_of(table: pd.DataFrame) -> str:
   return str(table.columns[list(table.columns).index("epoch") + 1])
 
 
-def _smaller(figure: str) -> bool:
-  return figure.rsplit("/", 1)[-1] in SMALLER
-
-
 def print_table(table: pd.DataFrame, file: TextIO | None = None) -> None:
   """The best points by validation, and where the chosen one lies in the grid. Fits 80 columns."""
   select, console = select_of(table), tables.make_console(file or sys.stdout)
   fine = table[table.status == "finite"]
-  order = fine.sort_values(select, ascending=_smaller(select), kind="stable")
+  order = fine.sort_values(select, ascending=smaller(select), kind="stable")
   order = pd.concat([order[order.chosen], order[~order.chosen]]).head(SHOWN)
   figures = list(table.columns[list(table.columns).index(select):])[:3]
   shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -96,12 +92,12 @@ def draw(table: pd.DataFrame, path: Path) -> None:
   grids = {head: _mean(table[table["head"] == head], select, rates, decays) for head in heads}
   every = np.concatenate([g.ravel() for g in grids.values()])
   low, median, high = (float(f(every)) for f in (np.nanmin, np.nanmedian, np.nanmax))
-  smaller = _smaller(select)
-  if smaller and median > low:  # a few rates that are far too high would leave the others one colour
+  falling = smaller(select)
+  if falling and median > low:  # a few rates that are far too high would leave the others one colour
     high = min(high, 3 * median - 2 * low)
   image: Any = None
   for axis, (head, grid) in zip(axes, grids.items(), strict=True):
-    image = axis.imshow(grid, cmap="viridis_r" if smaller else "viridis", vmin=low, vmax=max(high, low + 1e-9),
+    image = axis.imshow(grid, cmap="viridis_r" if falling else "viridis", vmin=low, vmax=max(high, low + 1e-9),
                         origin="lower", aspect="auto")
     axis.set_facecolor("0.8")
     axis.set(title=head, xlabel=f"learning rate{_scale(rates)}", ylabel=f"weight decay{_scale(decays)}",
@@ -113,7 +109,7 @@ def draw(table: pd.DataFrame, path: Path) -> None:
   squares = any(str(name).endswith("rmse") for name in table.columns)  # a part of the loss has no unit
   seeds, unit = table.seed.nunique(), ", in nats" if select == "loss" and not squares else ""
   figure.colorbar(image, ax=list(axes), label=f"validation {select}{unit}",
-                  extend="max" if smaller and high < np.nanmax(every) else "neither")
+                  extend="max" if falling and high < np.nanmax(every) else "neither")
   figure.suptitle(f"{len(table)} heads at their best epoch"
                   f"{f', mean of {seeds} seeds' if seeds > 1 else ''}; framed: the chosen one", fontsize=10)
   figure.savefig(path)

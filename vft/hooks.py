@@ -71,7 +71,12 @@ def score(figures: Mapping[str, float | None], select: str) -> float:
   if value is None:
     raise ConfigError(f"config.train.select is {select!r}, which is not defined on this validation split (such as "
                       f"auroc with one class); defined: {', '.join(k for k, v in figures.items() if v is not None)}.")
-  return -value if select.rsplit("/", 1)[-1] in SMALLER else value
+  return -value if smaller(select) else value
+
+
+def smaller(select: str) -> bool:
+  """Whether less of a figure is better."""
+  return select.rsplit("/", 1)[-1] in SMALLER
 
 
 def waited(scores: Sequence[float], patience: int) -> bool:

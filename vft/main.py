@@ -49,13 +49,18 @@ class StopRequest:
       raise Stopped(self._number)
 
 
-def parse(argv: list[str], runs: str = "runs") -> tuple[ConfigDict, Path]:
-  """Arguments -> (config with its flags applied, workdir, by default `runs`/NAME). Raises ConfigError."""
+def parse(argv: list[str], runs: str = "runs",
+          change: Callable[[ConfigDict], None] = lambda _: None) -> tuple[ConfigDict, Path]:
+  """Arguments -> (config with its flags applied, workdir, by default `runs`/NAME). Raises ConfigError.
+
+  `change` is made before the flags.
+  """
   names = [a.split("=", 1)[1] for a in argv if a.startswith(("--config=", "-config="))]
   if len(names) != 1:
     raise ConfigError(f"Expected one --config, found {len(names)}: {' '.join(argv) or 'no arguments'}\n"
                       "Write: python -m vft.main --config=configs/medical.py")
   values, config = flags.FlagValues(), configs.load(names[0])
+  change(config)
   overrides = [a for a in argv if not a.startswith(("--config=", "-config="))]
   flags.DEFINE_string("workdir", f"{runs}/{Path(names[0]).stem}", "Folder of the run.", flag_values=values)
   flags.DEFINE_bool("verbose", False, "Show tracebacks.", short_name="v", flag_values=values)

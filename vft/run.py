@@ -49,22 +49,27 @@ def run(config: ConfigDict, folder: Path, stop: Stop = lambda: None) -> dict[str
 
   The same call on a finished folder prints its table; on an unfinished one it goes on. Raises errors.VftError.
   """
-  configs.check(config)
-  sources.check_kind(config.data.source)
-  sharding.check_batch(config.train.batch, config.train.accum)
-  result = _finish(config, folder, stop)
+  check(config)
+  result = finish(config, folder, stop)
   tables.print_results(result)
   return result
 
 
-def _finish(config: ConfigDict, folder: Path, stop: Stop) -> dict[str, Any]:
-  """The result of a folder: read where it is finished, else of one run, or of one for each fold."""
+def check(config: ConfigDict) -> None:
+  """Raises ConfigError for what no run can work with, before anything is opened."""
+  configs.check(config)
+  sources.check_kind(config.data.source)
+  sharding.check_batch(config.train.batch, config.train.accum)
+
+
+def finish(config: ConfigDict, folder: Path, stop: Stop) -> dict[str, Any]:
+  """The result of a folder, not printed: read where it is finished, else of one run, or of one for each fold."""
   with workdirs.locked(folder):
     workdirs.settle_config(folder, config)
     if (folder / "result.json").is_file():
       return json.loads((folder / "result.json").read_text())
     if config.data.folds:
-      return folds.cross_validate(config, folder, partial(_finish, stop=stop))
+      return folds.cross_validate(config, folder, partial(finish, stop=stop))
     return _run(config, folder, Clock(), stop)
 
 

@@ -11,7 +11,7 @@ import optax
 
 from vft import metrics, optim, sharding, trees
 from vft.data.augment import draws, mix
-from vft.errors import RunError
+from vft.errors import NotFiniteError
 from vft.objective import Loss
 
 Flat = dict[str, Any]
@@ -129,11 +129,11 @@ def average(ema: Flat, params: Mapping[str, Any], decay: float, step: jax.Array)
 
 def check_finite(fine: Any, losses: Any, step: int, batch: Mapping[str, Any],
                  ids: Callable[[np.ndarray], list[str]]) -> None:
-  """Raises RunError that names the clips when a step's loss or gradient is not finite."""
+  """Raises NotFiniteError that names the clips when a step's loss or gradient is not finite."""
   if not bool(fine):
     bad = ~np.isfinite(np.asarray(losses))
     rows = np.asarray(batch["row"])
-    raise RunError(f"The loss or its gradient is not finite at step {step}; those of step {step - 1} are kept.\n"
+    raise NotFiniteError(f"The loss or its gradient is not finite at step {step}; those of step {step - 1} are kept.\n"
                    f"  clips: {ids(rows[bad] if bad.any() else rows)}\n"
                    "Lower the learning rate (--config.groups.head.lr=...), or look at these clips for broken pixels.")
 

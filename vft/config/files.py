@@ -40,8 +40,13 @@ def find(name: str) -> Path:
 
 
 def load(name: str) -> ConfigDict:
-  """Runs get_config() of the file. `from configs import ...` inside it finds the shipped configs from any folder."""
+  """Runs get_config() of the file, or reads the config.json of a run.
+
+  `from configs import ...` inside the file finds the shipped configs from any folder.
+  """
   path = find(name)
+  if path.suffix == ".json":
+    return _load_json(path)
   if "configs" not in sys.modules:
     _load_module("configs", SHIPPED / "__init__.py").__path__ = [str(SHIPPED)]
   folders = sys.modules["configs"].__path__
@@ -59,6 +64,14 @@ def load(name: str) -> ConfigDict:
     raise ConfigError(f"{path}: get_config() returned {type(config).__name__}; expected the ConfigDict of "
                       "default.get_config(), changed.")
   return config
+
+
+def _load_json(path: Path) -> ConfigDict:
+  try:
+    return from_json(path.read_text())
+  except (ValueError, TypeError) as e:
+    raise ConfigError(f"{path} is no config.json: {e}. Give a .py file with get_config(), or the config.json of a run."
+                      ) from e
 
 
 def fields(config: ConfigDict) -> dict[str, Any]:

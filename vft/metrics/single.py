@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import sklearn.metrics
 
-from vft.errors import DataError, RunError
+from vft.errors import DataError, NotFiniteError
 from vft.metrics import binary
 
 ZERO: Any = 0  # the value of 0 / 0; sklearn's signature claims that zero_division is text
@@ -22,7 +22,7 @@ def classification(labels: Any, probs: Any, *, classes: Sequence[str], topk: int
   against the rest, and auroc and auprc are their means; None where only one class occurs. map is the mean of auprc
   over all classes. brier is the mean of sum_k (p_k - y_k)^2, halved where K = 2. top{k}_accuracy exists where K > k.
 
-  Raises DataError on labels that do not fit, RunError on probabilities that are not finite.
+  Raises DataError on labels that do not fit, NotFiniteError on probabilities that are not finite.
   """
   y, p = check(labels, probs, classes)
   n_classes = p.shape[1]
@@ -108,7 +108,7 @@ def top_hits(labels: np.ndarray, probs: np.ndarray, k: int) -> np.ndarray:
 
 
 def check(labels: Any, probs: Any, classes: Sequence[str] | None = None) -> tuple[np.ndarray, np.ndarray]:
-  """Labels (n,) as int64 and probabilities (n, K) as float64. Raises DataError or RunError where they do not fit."""
+  """Labels (n,) as int64 and probabilities (n, K) as float64. Raises DataError or NotFiniteError for others."""
   y, p = np.asarray(labels), np.asarray(probs, np.float64)
   if p.ndim != 2 or y.shape != p.shape[:1] or (classes is not None and len(classes) != p.shape[1]):
     raise DataError(f"Figures need labels (n,) and probabilities (n, K), got {y.shape} and {p.shape}"
@@ -122,8 +122,8 @@ def check(labels: Any, probs: Any, classes: Sequence[str] | None = None) -> tupl
 
 
 def check_finite(outputs: np.ndarray) -> None:
-  """Raises RunError where rows of outputs (n, K) are not finite."""
+  """Raises NotFiniteError where rows of outputs (n, K) are not finite."""
   if not np.isfinite(outputs).all():
     bad = np.flatnonzero(~np.isfinite(outputs).all(1))
-    raise RunError(f"The model's output is not finite for {len(bad)} of {len(outputs)} clips (first: row {bad[0]}). "
-                   "Lower config.optim.group.lr or set config.optim.clip_norm=1.")
+    raise NotFiniteError(f"The model's output is not finite for {len(bad)} of {len(outputs)} clips (first: row "
+                         f"{bad[0]}). Lower config.optim.group.lr or set config.optim.clip_norm=1.")

@@ -1,0 +1,1 @@
+"""Sweeps: config fields and the number of trained blocks, chosen on validation."""
