@@ -2,6 +2,7 @@
 from ml_collections import ConfigDict
 
 from vft import models, optim
+from vft.data.augment import mix
 from vft.errors import ConfigError
 from vft.sweep.space import BLOCKS, Field
 
@@ -51,3 +52,5 @@ def train_last(config: ConfigDict, count: int) -> None:
     kept["trunk"] = {"train": False}
     rules += [(".*", "trunk")]
   config.groups, config.rules = kept, tuple(rules)
+  if not count and config.augment.enabled and (not config.augment.copies or mix.make(config.augment)):
+    config.features.cache = False  # the head alone sees a new view of each clip every epoch, as the other trials do

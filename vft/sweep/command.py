@@ -32,7 +32,7 @@ def sweep(argv: Sequence[str]) -> None:
   base = asked.config({})
   if base.data.folds:
     raise ConfigError("config.data.folds is set: validation clips of one fold are test clips of another, so no choice "
-                      "would leave a test untouched. Sweep with --config.data.folds=0, then train the choice with them.")
+                      "would leave a test untouched.\nSweep with --config.data.folds=0, then train the choice with folds.")
   fields = ((blocks.parse(args.blocks, base),) if args.blocks else ()) + space.parse(args.over, base)
   if not fields:
     raise ConfigError("There is nothing to try. Write --over groups.head.lr=1e-4..1e-1:log, or --blocks=0,1,2,4,all.")
