@@ -171,6 +171,7 @@ def test_the_same_values_are_not_run_twice_and_the_sweep_ends_when_all_were(swee
     (["--blocks=0,3"], ["'3' is not a number from 0 to 2", "tiny_net has 2 blocks", "stem, last"]),
     (["--blocks=0,half"], ["'half' is not a number"]),
     (["--over", LR, "--config.data.folds=3"], ["config.data.folds is set"]),
+    (["--over", LR, "--trials=-1"], ["--trials is -1"]),
     ([], ["There is nothing to try", "--blocks=0,1,2,4,all"]),
 ], ids=lambda v: " ".join(v) if v and v[0].startswith("--") else "")
 def test_a_mistake_exits_2_before_the_first_trial(sweep, tmp_path, args, words):

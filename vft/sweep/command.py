@@ -32,7 +32,10 @@ def sweep(argv: Sequence[str]) -> None:
   base = asked.config({})
   if base.data.folds:
     raise ConfigError("config.data.folds is set: validation clips of one fold are test clips of another, so no choice "
-                      "would leave a test untouched.\nSweep with --config.data.folds=0, then train the choice with folds.")
+                      "would leave a test untouched.\nSweep with --config.data.folds=0, then train the choice with "
+                      "folds.")
+  if args.trials < 0:
+    raise ConfigError(f"--trials is {args.trials}; expected 1 or more.")
   fields = ((blocks.parse(args.blocks, base),) if args.blocks else ()) + space.parse(args.over, base)
   if not fields:
     raise ConfigError("There is nothing to try. Write --over groups.head.lr=1e-4..1e-1:log, or --blocks=0,1,2,4,all.")
@@ -41,8 +44,6 @@ def sweep(argv: Sequence[str]) -> None:
   folder = args.workdir or Path("runs/sweep", Path(args.config).stem)
   sampler = args.sampler or ("grid" if args.blocks else "tpe")
   stop = main.StopRequest()
-  if not jax.config.jax_compilation_cache_dir:  # what one trial has compiled serves the others
-    jax.config.update("jax_compilation_cache_dir", str((folder / "compiled").resolve()))
   with workdirs.locked(folder):
     workdirs.settle_config(folder, base)
     study = Study(folder, fields, sampler=sampler, seed=base.seed,
@@ -124,7 +125,10 @@ def _run(trial: Open, config: ConfigDict, folder: Path, stop: main.StopRequest) 
 
 
 def _forget_peak() -> None:
-  """Lets the peak memory of this process start anew, where the system can: that of a trial is not its predecessors'."""
+  """Lets the peak memory of this process start anew for a trial, where the system can.
+
+  What the process holds from earlier trials, mostly compiled programs, stays in it, and so does the largest child.
+  """
   try:
     Path("/proc/self/clear_refs").write_text("5")
   except OSError as e:

@@ -38,6 +38,7 @@ class Row:
   trial: int
   values: dict[str, str]
   figure: Figure = field(default_factory=dict)
+  headline: tuple[str, Figure] = field(default_factory=lambda: ("", {}))  # what people ask for first, such as accuracy
   seconds: float | None = None  # of its last start only, where it had several
   starts: int = 1
   trained_parameters: int | None = None
@@ -96,9 +97,11 @@ def _row(study: Study, trial: Any, folder: Path, select: str) -> Row:
   source = common["same_as"] if common["same_as"] is not None else trial.number
   result = json.loads((place(folder, source) / "result.json").read_text())
   cost = result["cost"]
-  return Row(**common, figure={**_interval(result["val"], select), "value": trial.value}, seconds=cost["total_s"],
-             trained_parameters=cost["trained_parameters"], peak_memory_gib=cost["peak_memory_gib"],
-             step_gflop=attributes.get("gflop"))
+  figures = next(iter(result["val"].values()))
+  headline = next(((k, figures[k]) for k in tables.HEADLINE if k in figures), ("", {}))
+  return Row(**common, figure={**_interval(result["val"], select), "value": trial.value}, headline=headline,
+             seconds=cost["total_s"], trained_parameters=cost["trained_parameters"],
+             peak_memory_gib=cost["peak_memory_gib"], step_gflop=attributes.get("gflop"))
 
 
 def _interval(val: Mapping[str, Any], select: str) -> Figure:
@@ -132,18 +135,28 @@ def _table(rows: Sequence[Row], best: Row, study: Study, select: str) -> Table:
   for one in study.space:
     table.add_column(one.short, justify="right", no_wrap=True)
   table.add_column(select, no_wrap=True)
+  beside = best.headline[0] if BLOCKS in best.values and best.headline[0] != select else ""
+  if beside:
+    table.add_column(beside, no_wrap=True)
   for name in ("s", "trained", "GFLOP", "GiB"):
     table.add_column(name, justify="right", no_wrap=True)
   for row in rows:
-    cost = [_number(row.seconds, ".0f") + ("*" if row.starts > 1 else ""), _count(row.trained_parameters),
-            _number(row.step_gflop, ".2f"), _number(row.peak_memory_gib, ".1f")]
-    if row.same_as is not None:
-      cost = [f"as {row.same_as}", "", "", ""]
-    table.add_row(str(row.trial), *row.values.values(), "failed" if row.failed else _cell(row.figure), *cost,
-                  style="bold" if row is best else "dim" if row.failed else "")
-  table.caption = "s: seconds of the run" + (" (* interrupted: of its last start)" if any(
-      r.starts > 1 for r in rows) else "") + "; GFLOP of a training step; GiB: peak of memory"
+    cells = [f"{'▸ ' if row is best else ''}{row.trial}", *row.values.values(),
+             "failed" if row.failed else _cell(row.figure)]
+    if beside:
+      cells += [_number(row.headline[1].get("value"), ".3f")]
+    table.add_row(*cells, *_costs(row), style="bold" if row is best else "dim" if row.failed else "")
+  table.caption = "▸ chosen; s: seconds of the run" + (" (* interrupted: of its last start)" if any(
+      r.starts > 1 for r in rows) else "") + "; GFLOP of a step; GiB: peak of memory"
   return table
+
+
+def _costs(row: Row) -> list[str]:
+  if row.same_as is not None:
+    return [f"as {row.same_as}", "", "", ""]
+  trained = row.trained_parameters
+  return [_number(row.seconds, ".0f") + ("*" if row.starts > 1 else ""), plot.count_text(trained) if trained else "–",
+          _small(row.step_gflop), _number(row.peak_memory_gib, ".1f")]
 
 
 def _cell(figure: Figure) -> str:
@@ -155,20 +168,16 @@ def _number(value: float | None, form: str) -> str:
   return "–" if value is None else f"{value:{form}}"
 
 
-def _count(value: int | None) -> str:
-  if value is None:
-    return "–"
-  for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-    if value >= size:
-      return f"{value / size:.3g} {letter}"
-  return str(value)
+def _small(value: float | None) -> str:
+  return "<0.01" if value is not None and value < 0.01 else _number(value, ".2f")
 
 
 def _write_csv(path: Path, rows: Sequence[Row], select: str) -> None:
   with path.open("w", newline="") as file:
     out = csv.writer(file)
     out.writerow(["trial", *rows[0].values, select, "low", "high", "seconds", "starts", "trained_parameters",
-                  "step_gflop", "peak_memory_gib", "same_as", "failed"])
+                  "step_gflop", "peak_memory_gib", "same_as", "failed", "headline", "headline_value"])
     for r in rows:
       out.writerow([r.trial, *r.values.values(), *(r.figure.get(k) for k in ("value", "low", "high")), r.seconds,
-                    r.starts, r.trained_parameters, r.step_gflop, r.peak_memory_gib, r.same_as, r.failed])
+                    r.starts, r.trained_parameters, r.step_gflop, r.peak_memory_gib, r.same_as, r.failed,
+                    r.headline[0], r.headline[1].get("value")])

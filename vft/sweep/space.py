@@ -35,7 +35,7 @@ class Field:
   @property
   def count(self) -> float:
     """How many different values there are; infinite for a range of real numbers."""
-    return len(self.values) or (self.high - self.low + 1 if self.whole else math.inf)
+    return len(self.values) or (int(self.high - self.low) + 1 if self.whole else math.inf)
 
   @property
   def ends(self) -> tuple[str, ...]:
