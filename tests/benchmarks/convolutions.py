@@ -18,9 +18,8 @@ SHAPES = {"r2plus1d": (2, *SHAPE[1:]), "lite0_library": (2, *SHAPE[1:])}
 def library() -> contextlib.AbstractContextManager:
   """The library's own convolutions and pooling in place of ours."""
   stack = contextlib.ExitStack()
-  for module, name in ((convolution, "_conv"), (depthwise, "_depthwise")):
+  for module, name in ((convolution, "_conv"), (depthwise, "_depthwise"), (pool, "_max_pool")):
     stack.enter_context(mock.patch.object(module, name, lambda how, *arrays, f=module._library: f(*arrays, *how)))
-  stack.enter_context(mock.patch.object(pool, "_max_pool", lambda how, x: pool.nn.max_pool(x, *how)))
   return stack
 
 

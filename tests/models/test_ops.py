@@ -2,6 +2,7 @@
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
@@ -15,7 +16,7 @@ RNG = np.random.default_rng(0)
 
 
 def normal(*shape):
-  return RNG.normal(size=shape).astype(np.float32)
+  return jnp.asarray(RNG.normal(size=shape), jnp.float32)
 
 
 @pytest.mark.parametrize("size, kernel, strides, padding", [
@@ -52,6 +53,18 @@ def test_convolution_by_products_equals_the_library(monkeypatch, size, kernel, s
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5 * np.abs(b).max()), ours, theirs)
 
 
+def test_clips_on_four_devices_equal_those_on_one(monkeypatch):
+  monkeypatch.setattr(convolution, "SMALL", 0)
+  x, k = normal(4, 4, 6, 5, 3), normal(3, 3, 3, 3, 4)
+  step = jax.jit(jax.value_and_grad(
+      lambda x, k: (ops.max_pool(ops.conv(x, k, (2, 1, 1), "SAME"), (2, 2, 2), (1, 2, 2)) ** 2).sum(), (0, 1)))
+  want = step(x, k)
+  mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+  apart = jax.device_put(x, jax.NamedSharding(mesh, jax.P("data")))
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * np.abs(b).max()),
+               step(apart, k), want)
+
+
 def test_a_large_convolution_takes_the_products_on_a_cpu_and_the_library_elsewhere(monkeypatch):
   x, k = normal(1, 4, 8, 8, 3), normal(3, 3, 3, 3, 4)
   run = functools.partial(ops.conv, strides=(1, 1, 1), padding="SAME", dimension_numbers=DIMENSIONS[3])
@@ -73,7 +86,8 @@ def test_a_large_convolution_takes_the_products_on_a_cpu_and_the_library_elsewhe
     ((3, 3), (2, 2), ((1, 1), (1, 1))),
 ])
 def test_max_pool_by_axis_equals_the_library_with_ties(window, strides, padding):
-  x = np.maximum(normal(2, 5, 7, 8, 3)[:, :, 0] if len(window) == 2 else normal(2, 5, 7, 8, 3), 0)  # many ties at zero
+  x = jnp.maximum(normal(2, 5, 7, 8, 3), 0)  # many ties at zero
+  x = x[:, 0] if len(window) == 2 else x
   want = nn.max_pool(x, window, strides, padding)
   weight = normal(*want.shape)
   np.testing.assert_array_equal(ops.max_pool(x, window, strides, padding), want)

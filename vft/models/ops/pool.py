@@ -2,6 +2,7 @@
 import functools
 import math
 import operator
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -11,10 +12,15 @@ from jax import lax
 from vft.models.ops.lowering import lowering
 
 
-def max_pool(x: jax.Array, window: tuple[int, ...], strides: tuple[int, ...], padding="SAME") -> jax.Array:
+def max_pool(x: jax.Array, window: tuple[int, ...], strides: tuple[int, ...],
+             padding: str | Sequence[tuple[int, int]] = "SAME") -> jax.Array:
   """`nn.max_pool` of (B, ..., C). Of equal values the first takes the gradient, as with the library."""
   pads = lax.padtype_to_pads(x.shape[1:-1], window, strides, padding) if isinstance(padding, str) else padding
   return _max_pool((window, strides, tuple(map(tuple, pads))), x)
+
+
+def _library(x, window, strides, pads):
+  return nn.max_pool(x, window, strides, pads)
 
 
 def _stages(x, window, strides, pads):
@@ -23,7 +29,7 @@ def _stages(x, window, strides, pads):
   for axis in reversed(range(len(window))):
     one = (tuple(value if i == axis else rest for i, value in enumerate(values))
            for values, rest in ((window, 1), (strides, 1), (pads, (0, 0))))
-    stages.append(nn.max_pool(stages[-1], *one))
+    stages.append(_library(stages[-1], *one))
   return stages
 
 
@@ -58,5 +64,4 @@ def _axis_gradient(x, y, g, axis, k, s, pad):
   return jnp.stack(phases, axis=2).reshape(len(x), -1, inner)[:, pad[0]:pad[0] + n]
 
 
-_max_pool = lowering(lambda x, *how: _stages(x, *how)[-1], _gradients,
-                     lambda x, window, strides, pads: nn.max_pool(x, window, strides, pads))
+_max_pool = lowering(lambda x, *how: _stages(x, *how)[-1], _gradients, _library)
