@@ -41,6 +41,7 @@ def main() -> int:
   if sys.argv[1:2] == ["probe"]:
     return mains.main(sys.argv[2:], _probe, "runs/probe")
   if sys.argv[1:2] == ["sweep"]:
+    mains.keep_compiled()  # before jax is loaded
     from vft.sweep import command as sweeps
     return sweeps.entry(sys.argv[2:])
   args, rest = parser.parse_known_args()

@@ -74,7 +74,7 @@ class ClipReader:
     refused = self.source.refused if isinstance(self.source, Guarded) else {}
     for i, view in np.ndindex(cached.shape) if self.cache else ():
       if rows[i] >= 0 and self.path[rows[i]] not in refused:
-        cached[i, view] = self.cache.read(self._key(rows[i], times[i, view]), video[i, view])
+        cached[i, view] = self.cache.read(self._key(int(rows[i]), times[i, view]), video[i, view])
     return cached
 
   def _key(self, row: int, times: np.ndarray) -> str:
