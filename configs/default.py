@@ -102,6 +102,10 @@ def get_config():
       dropout=0.0,  # before each dense layer of the head
       mean=(), std=(),  # of the input's pixels in 0..1; () = those of the weights, or else of the family
       dtype="float32",  # float32 | bfloat16: arithmetic; parameters stay float32
+      drop_path=0.0,  # probability that a trained residual branch is left out of a clip (arXiv:1603.09382; of a frame,
+      # where the family sees each by itself): of the last block; it rises evenly from 0 at the first
+      remat="none",  # what a block keeps for its backward pass: none: all | dots: results of products, the rest is
+      # computed again | blocks: nothing, all of it is: the least memory, about a third more arithmetic
       bn="stored",  # stored | batch: statistics of trained BatchNorm layers; frozen ones always use stored
       options=config_dict.ConfigDict({}),  # free keys of the family
   ))
@@ -115,6 +119,14 @@ def get_config():
       map_labels=False,  # classes that the weights know by name start at the published classifier's values
       stats_clips=32,  # training clips from which the BatchNorm statistics of a random trunk are estimated
       from_probe="",  # folder of a finished `vft probe`: the head starts from its chosen one (arXiv:2202.10054)
+  ))
+
+  # LoRA (arXiv:2106.09685): kernels of the trunk stay frozen, products of two small matrices are added to them and
+  # train. They are parameters lora/<kernel>/a and b: give them a group, by a rule such as ("lora/.*", "lora").
+  c.lora = config_dict.ConfigDict(dict(
+      rank=0,  # columns of a; 0 = none
+      alpha=16.0,  # what is added is alpha / rank x a b
+      targets=(".*/(q|v)/kernel",),  # names of kernels
   ))
 
   # What trains, at which rate: the first rule whose pattern matches the whole name wins.
@@ -134,6 +146,7 @@ def get_config():
 
   c.train = config_dict.ConfigDict(dict(
       batch=32,  # clips a step, over all devices
+      memory_gb=0.0,  # a step that is forecast to take more stops the run before it begins; 0 = what the device has
       accum=1,  # parts that a batch is computed in, one after another, to save memory
       epochs=10,
       stages=(),  # thawing: ((3, ("late",)), (6, ("trunk",))): after 3 epochs the group late trains as well, then trunk

@@ -52,6 +52,9 @@ def main() -> int:
       return _check(args, rest)
     if args.command == "weights":
       from vft import weights
+      if args.action == "convert" and (Path(args.source) / "config.json").is_file():
+        from vft import export
+        return export.write(args.source, args.out)
       return weights.run(args)
     from vft import predict as predicts
     predicts.predict_files(args.workdir, args.paths, args.output)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from ml_collections import ConfigDict
 
-from vft import preprocess, trees
+from vft import lora, preprocess, trees
 from vft.data import augment
 from vft.data.augment import mix
 
@@ -74,9 +74,9 @@ def clip_parts(batch: Flat) -> Iterator[Flat]:
     yield jax.tree.map(operator.itemgetter(slice(start, start + size)), batch)
 
 
-def variables(params: Flat, stats: Flat) -> dict[str, Any]:
-  """Flat parameters and BatchNorm statistics -> what linen's apply takes."""
-  return {"params": trees.unflatten(params), "batch_stats": trees.unflatten(stats)}
+def variables(model: Any, params: Flat, stats: Flat) -> dict[str, Any]:
+  """Flat parameters, LoRA's among them, and BatchNorm statistics -> what linen's apply takes."""
+  return {"params": trees.unflatten(lora.fold(params, model.lora_alpha)), "batch_stats": trees.unflatten(stats)}
 
 
 def pooled_tokens(model: nn.Module, params: Flat, stats: Flat, batch: Flat, pixels: Pixels, train: bool) -> jax.Array:
@@ -84,7 +84,7 @@ def pooled_tokens(model: nn.Module, params: Flat, stats: Flat, batch: Flat, pixe
   b, v = batch["video"].shape[:2]
   def pooled(m, video):
     return m.pool(*m.features(video))
-  tokens: Any = model.apply(variables(params, stats), inputs(batch, pixels, train), method=pooled)
+  tokens: Any = model.apply(variables(model, params, stats), inputs(batch, pixels, train), method=pooled)
   return tokens.reshape(b, v, *tokens.shape[1:])
 
 
@@ -96,20 +96,20 @@ def logits(model: nn.Module, params: Flat, stats: Flat, batch: Flat, pixels: Pix
     batch: with "video" (B, V, T, R, R, 3) or cached "tokens" (B, V, N, D); of sequences also "present" (B, V, N).
     train: augmentation and the head's dropout.
     train_trunk: whether some of the trunk trains; a frozen one runs in eval mode.
-    rng: key of dropout.
+    rng: key of dropout and drop path.
   """
   rngs = {} if rng is None else {"dropout": rng}
   if "tokens" in batch:
     b, v, n, d = batch["tokens"].shape
     present = batch["present"].reshape(b * v, n) if "present" in batch else None
-    out: Any = model.apply(variables(params, stats), batch["tokens"].reshape(b * v, n, d), (n, 1, 1), train, present,
-                           rngs=rngs, method="head")
+    out: Any = model.apply(variables(model, params, stats), batch["tokens"].reshape(b * v, n, d), (n, 1, 1), train,
+                           present, rngs=rngs, method="head")
   else:
     b, v = batch["video"].shape[:2]
     def run(m, video):
       return m.head(*m.features(video, train and train_trunk), train)
     new: Any
-    out, new = model.apply(variables(params, stats), inputs(batch, pixels, train), rngs=rngs, method=run,
+    out, new = model.apply(variables(model, params, stats), inputs(batch, pixels, train), rngs=rngs, method=run,
                            mutable=["batch_stats"])
     stats = {**stats, **trees.flatten(new.get("batch_stats", {}))}
   return {task: x.reshape(b, v, *x.shape[1:]) for task, x in out.items()}, stats

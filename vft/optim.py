@@ -8,6 +8,7 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
+from vft import lora
 from vft.errors import ConfigError
 
 OUTERMOST = ("norm", "pooler")  # what stands behind a trunk's last block has the head's rate, as in BEiT's code
@@ -62,7 +63,7 @@ def layer_scales(config: ConfigDict, names: Sequence[str], blocks: Sequence[str]
     return {}
   depth = [b for b in blocks if b not in OUTERMOST]
   power = {block: len(depth) - i for i, block in enumerate(depth)}
-  return {name: config.optim.layer_decay ** power.get(name.removeprefix("lora/").split("/")[0], 0) for name in names}
+  return {name: config.optim.layer_decay ** power.get(lora.block_of(name), 0) for name in names}
 
 
 def _make_inner(config: ConfigDict, group: Mapping[str, Any], steps: int,

@@ -168,6 +168,14 @@ def _of_sequences(videos: list[Path], config: ConfigDict, wanted: tuple[tasks.Ta
           "end_s": [f"{t:.3f}" for t in starts + 1 / config.sequence.fps]}, found.outputs, unread
 
 
+def load_run(folder: Path) -> tuple[ConfigDict, tuple[tasks.Task, ...], startup.Prepared]:
+  """Config, tasks and best state of a finished run. Raises ConfigError or WeightsError where the folder has none."""
+  config = workdirs.load_config(folder)
+  wanted, manifest_sha256 = load_identity(folder)
+  begin = startup.prepare(config, wanted, manifest_sha256, folder, sharding.make_mesh(), steps=1, clips=lambda: ())
+  return config, wanted, dataclasses.replace(begin, state=begin.saver.restore(begin.state, begin.saver.store.best()))
+
+
 def predict_files(workdir: str, paths: list[str], output: str) -> None:
   """Writes path, start_s, end_s, tasks.columns and, where the run has calibrated, those columns of every video as CSV.
 
@@ -176,13 +184,9 @@ def predict_files(workdir: str, paths: list[str], output: str) -> None:
   ConfigError or WeightsError when `workdir` does not hold a run.
   """
   folder, videos = Path(workdir), find_videos(paths)
-  config = workdirs.load_config(folder)
-  wanted, manifest_sha256 = load_identity(folder)
-  mesh = sharding.make_mesh()
-  begin = startup.prepare(config, wanted, manifest_sha256, folder, mesh, steps=1, clips=lambda: ())
-  begin = dataclasses.replace(begin, state=begin.saver.restore(begin.state, begin.saver.store.best()))
+  config, wanted, begin = load_run(folder)
   lines_of = _of_clips if config.sequence.unit == "clip" else _of_sequences
-  first, outputs, unread = lines_of(videos, config, wanted, begin, mesh)
+  first, outputs, unread = lines_of(videos, config, wanted, begin, sharding.make_mesh())
   table = pd.DataFrame({**first, **_columns(wanted, outputs),
                         **_calibrated_columns(wanted, outputs, load_calibration(folder))})
   with contextlib.nullcontext(sys.stdout) if output == "-" else Path(output).open("w", newline="") as file:

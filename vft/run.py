@@ -17,6 +17,7 @@ from vft import (
   folds,
   forward,
   hooks,
+  memory,
   objective,
   optim,
   predict,
@@ -50,7 +51,8 @@ def run(config: ConfigDict, folder: Path, stop: Stop = lambda: None) -> dict[str
   The same call on a finished folder prints its table; on an unfinished one it goes on. Raises errors.VftError.
   """
   check(config)
-  result = finish(config, folder, stop)
+  with memory.explained(config):
+    result = finish(config, folder, stop)
   tables.print_results(result)
   return result
 
@@ -118,6 +120,7 @@ def fine_tune(config: ConfigDict, manifest: manifests.Manifest, folder: Path, cl
     writer.images(0, "first_clips", batches.first_clips(config, manifest, pixels))
     clips: Any = None
     failed: set[int] = set()
+    forecast_gib = 0.0
     left_out = skipped.Skipped(manifest.shown, failed, folder / "skipped.csv", config)
     log, names = hooks.LogHook(writer, clock, config), {t.name: t.classes for t in manifest.tasks}
 
@@ -131,10 +134,12 @@ def fine_tune(config: ConfigDict, manifest: manifests.Manifest, folder: Path, cl
       validate = evaluate.make_evaluator(model, pixels, partial(clips.held_out, "val"), manifest, config, mesh)
       after = (log, hooks.EvalHook(writer, clock, config, validate, saver, until, steps_per_epoch, names),
                lambda step, *_: left_out.update(), hooks.StopHook(stop, saver))
+      step = memory.Ahead(_step_maker(config, manifest, stage, pixels), stage.model, config)
       with contextlib.closing(clips.train):  # ends the decoding processes
-        state = train.fit(state, clips.train, step=_make_step(config, manifest, stage, pixels), until=stage.until,
-                          mesh=mesh, clock=clock, hooks=after, finished=finished,
+        state = train.fit(state, clips.train, step=step, until=stage.until, mesh=mesh, clock=clock, hooks=after,
+                          finished=finished,
                           ids=lambda rows: manifest.table.id.iloc[rows].tolist())
+      forecast_gib = max(forecast_gib, step.gib)
       if finished():
         break
     done = int(state.step)
@@ -149,16 +154,19 @@ def fine_tune(config: ConfigDict, manifest: manifests.Manifest, folder: Path, cl
     left_out.update()
   saver.store.close()
   return Outcome(val, test, {"steps": done, "stopped_early_at": stopped, "best_step": int(best.step),
-                             "skipped": left_out.count,
+                             "skipped": left_out.count, "step_memory_gib": forecast_gib,
                              "trained_parameters": sum(r["parameters"] for r in begin.table if r["train"])})
 
 
-def _make_step(config: ConfigDict, manifest: manifests.Manifest, stage: stages.Stage,
-               pixels: forward.Pixels) -> Callable[..., Any]:
-  run_model = partial(forward.logits, stage.model, pixels=pixels, train=True, train_trunk=bool(stage.blocks))
+def _step_maker(config: ConfigDict, manifest: manifests.Manifest, stage: stages.Stage,
+                pixels: forward.Pixels) -> Callable[[Any, int], Callable[..., Any]]:
+  """(model, accum) -> the step of a stage."""
   loss = objective.make_loss(config, manifest.tasks, manifest.labels(manifest.rows("train")))
   lone = len(manifest.tasks) == 1 and manifest.tasks[0].kind == "single" and manifest.unit != "video"
-  return train.make_train_step(run_model, loss, stage.tx, stage.trained, accum=config.train.accum, seed=config.seed,
-                               accuracy_of=manifest.tasks[0].name if lone else "", ema=config.train.ema,
-                               mirror=objective.make_mirror(config, manifest.tasks),
-                               mixing=mix.make(config.augment), size=config.data.size)
+  def make(model: Any, accum: int) -> Callable[..., Any]:
+    run_model = partial(forward.logits, model, pixels=pixels, train=True, train_trunk=bool(stage.blocks))
+    return train.make_train_step(run_model, loss, stage.tx, stage.trained, accum=accum, seed=config.seed,
+                                 accuracy_of=manifest.tasks[0].name if lone else "", ema=config.train.ema,
+                                 mirror=objective.make_mirror(config, manifest.tasks),
+                                 mixing=mix.make(config.augment), size=config.data.size)
+  return make

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from vft import optim, trees
+from vft import lora, optim, trees
 from vft.errors import ConfigError
 
 
@@ -31,7 +31,7 @@ def make(config: ConfigDict, model: Any, params: Mapping[str, Any], batch_stats:
   """The stages of a run of `steps`: one, and one more for each of config.train.stages.
 
   Args:
-    model: from `models.make`; with bn="batch", a stage's own knows which of its blocks train.
+    model: from `models.make`; a stage's own knows which of its blocks train.
     params, batch_stats: flat.
 
   Raises ConfigError where the rules do not fit, or nothing trains in the first stage.
@@ -44,13 +44,14 @@ def make(config: ConfigDict, model: Any, params: Mapping[str, Any], batch_stats:
     if not trained:
       raise ConfigError("No group trains from the first step on: set train=True in one of config.groups that "
                         "config.train.stages does not name.")
-    blocks = tuple(sorted({name.split("/")[0] for name in trained} - {"head"}))
+    blocks = tuple(sorted({lora.block_of(name) for name in trained} - {"head"}))
     batch = config.model.bn == "batch"
     found.append(Stage(
         number, optim.first_step(config, epoch, steps), optim.first_step(config, end, steps), trained, blocks,
         moved=frozenset(name for name in batch_stats if batch and name.split("/")[0] in blocks),
-        model=model.clone(trained_blocks=blocks) if batch else model,
+        model=model.clone(trained_blocks=blocks),
         tx=optim.make_optimizer(config, labels, steps, epoch=epoch, scales=scales)))
+  lora.check(config, found[-1].trained)
   return tuple(found)
 
 

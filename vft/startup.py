@@ -11,7 +11,7 @@ import numpy as np
 from flax import linen as nn
 from ml_collections import ConfigDict
 
-from vft import convert, forward, head_file, models, sharding, stages, train, trees
+from vft import convert, forward, head_file, lora, models, sharding, stages, train, trees
 from vft.convert import registry
 from vft.errors import ConfigError
 from vft.saver import Saver
@@ -44,7 +44,8 @@ def make_model(config: ConfigDict, tasks: tuple[Task, ...]) -> Any:
   return models.make(m.name, variant=m.variant, tasks={t.name: t.outputs for t in tasks}, head=m.head, pool=m.pool,
                      temporal=m.temporal, hidden=m.hidden, dropout=m.dropout, depth=m.depth, stages=m.stages,
                      unit=config.sequence.unit, kinds={t.name: t.kind for t in tasks if t.kind != "single"},
-                     mean=mean, std=std, dtype=m.dtype, bn=m.bn, **m.options.to_dict())
+                     mean=mean, std=std, dtype=m.dtype, bn=m.bn, drop_path=m.drop_path, remat=m.remat,
+                     lora_alpha=config.lora.alpha, **m.options.to_dict())
 
 
 def first_values(model: nn.Module, seed: int, shape: tuple[int, ...], keep: tuple[str, ...]) -> dict[str, Any]:
@@ -98,7 +99,7 @@ def start(config: ConfigDict, tasks: tuple[Task, ...],
   params, stats = trees.flatten(variables["params"]), trees.flatten(variables["batch_stats"])
   if not config.init.weights and stats:
     stats = estimate_stats(model, params, stats, clips(), forward.make_pixels(config, model))
-  return Start(model, params, stats, loaded, base, saved, said)
+  return Start(model, {**params, **lora.make(params, config)}, stats, loaded, base, saved, said)
 
 
 def estimate_stats(model: nn.Module, params: Mapping[str, Any], stats: Mapping[str, Any],
@@ -108,7 +109,7 @@ def estimate_stats(model: nn.Module, params: Mapping[str, Any], stats: Mapping[s
 
   @jax.jit
   def one(batch):
-    out = estimator.apply(forward.variables(params, stats), forward.inputs(batch, pixels, False),
+    out = estimator.apply(forward.variables(model, params, stats), forward.inputs(batch, pixels, False),
                           mutable=["batch_stats"], method="features")[1]
     return trees.flatten(out["batch_stats"])
   total, count = None, 0

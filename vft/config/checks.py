@@ -27,6 +27,7 @@ CHOICES = {
     "sequence.boundary_rule": ("neighbours", "cholec80", "m2cai16"),
     "model.dtype": ("float32", "bfloat16"),
     "model.bn": ("stored", "batch"),
+    "model.remat": ("none", "blocks", "dots"),
     "optim.name": ("adamw", "adam", "sgd"),
     "optim.warmup_unit": ("share", "steps", "epochs"),
 }
@@ -35,12 +36,13 @@ CONTROLS = ("majority", "single_frame", "random_trunk")
 POSITIVE = ("data.num_frames", "data.fps", "data.resize", "data.size", "data.max_pixels", "train.batch", "train.accum",
             "data.duration_s", "data.decode_timeout_s", "augment.repeats", "train.epochs", "train.eval_every",
             "train.log_every", "features.batch", "eval.views", "eval.topk", "eval.bootstrap", "mesh.fsdp",
-            "init.stats_clips", "model.depth", "probe.seeds")
+            "init.stats_clips", "model.depth", "probe.seeds", "lora.alpha")
 # Fields that may change between a run and its continuation: they move no figure.
 BETWEEN = {
     "optim.warmup": (0, math.inf), "optim.layer_decay": (0.01, 1), "train.ema": (0, 0.999999),
     "train.patience": (0, math.inf), "optim.clip_norm": (0, math.inf), "optim.group.lr": (0, math.inf),
-    "optim.group.wd": (0, math.inf), "model.dropout": (0, 0.999), "train.label_smoothing": (0, 1),
+    "optim.group.wd": (0, math.inf), "model.dropout": (0, 0.999), "model.drop_path": (0, 0.9),
+    "lora.rank": (0, math.inf), "train.memory_gb": (0, math.inf), "train.label_smoothing": (0, 1),
     "data.frame_rate": (0, 10_000), "data.workers": (0, 1024), "data.max_bad_fraction": (0, 1),
     "sequence.boundary_s": (0, math.inf), "data.shots": (0, math.inf), "data.folds": (0, math.inf), "eval.rate": (0, 1),
     "augment.copies": (0, math.inf), "augment.flip": (0, 1),
@@ -93,6 +95,7 @@ def check(config: ConfigDict) -> None:
   _check_init(config)
   _check_groups(config)
   _check_stages(config)
+  _check_lora(config.lora)
   _check_tasks(config)
   _check_subsets(config)
   _check_probe(config)
@@ -249,16 +252,29 @@ def _choice(key: str, value: Any, known: tuple[Any, ...]) -> None:
     raise ConfigError(f"{key} is {value!r}{did_you_mean(str(value), names)} Known: {', '.join(names)}.")
 
 
+def _check_lora(lora: ConfigDict) -> None:
+  """The patterns of kernels, which the model itself is asked about later."""
+  if not (isinstance(lora.targets, tuple | list) and lora.targets and all(isinstance(t, str) for t in lora.targets)):
+    raise ConfigError(f"config.lora.targets is {lora.targets!r}; expected patterns of whole names, such as "
+                      '(".*/(q|v)/kernel",); rank=0 switches LoRA off.')
+  for pattern in lora.targets:
+    _check_pattern("config.lora.targets", pattern)
+
+
+def _check_pattern(key: str, pattern: str) -> None:
+  try:
+    re.compile(pattern)
+  except re.error as e:
+    raise ConfigError(f"{key} has the pattern {pattern!r}, which is no regular expression: {e}.") from e
+
+
 def _check_groups(config: ConfigDict) -> None:
   known = tuple(config.optim.group)
   for rule in config.rules:
     if not (isinstance(rule, tuple | list) and len(rule) == 2):
       raise ConfigError(f"config.rules has {rule!r}; expected pairs (pattern, group), such as "
                         '((\"head/.*\", \"head\"), (\".*\", \"trunk\")).')
-    try:
-      re.compile(rule[0])
-    except re.error as e:
-      raise ConfigError(f"config.rules has the pattern {rule[0]!r}, which is no regular expression: {e}.") from e
+    _check_pattern("config.rules", rule[0])
   for name, group in config.groups.items():
     if not isinstance(group, ConfigDict):
       raise ConfigError(f"config.groups.{name} is {group!r}; expected dict(train=..., lr=..., wd=..., schedule=...).")

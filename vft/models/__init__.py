@@ -11,7 +11,7 @@ from vft.models.i3d import I3D
 from vft.models.resnet import ResNet
 from vft.models.timesformer import TimeSformer
 from vft.models.vgg16 import VGG16
-from vft.models.video_model import VideoModel
+from vft.models.video_model import POLICIES, VideoModel
 from vft.models.video_resnet import VideoResNet
 from vft.models.videomae import VideoMAE
 from vft.models.vit import ViT
@@ -36,7 +36,8 @@ def make(name: str, *, variant: str = "", num_classes: int = 0,
          temporal: str = "mean", hidden: Sequence[int] = (256, 128), dropout: float = 0.0, depth: int = 1,
          stages: int = 1, unit: str = "clip", kinds: Mapping[str, str] | None = None,
          mean: Sequence[float] = (), std: Sequence[float] = (), dtype: str = "float32", bn: str = "stored",
-         trained_blocks: Sequence[str] = (), **options: Any) -> VideoModel:
+         trained_blocks: Sequence[str] = (), drop_path: float = 0.0, remat: str = "none", lora_alpha: float = 16.0,
+         **options: Any) -> VideoModel:
   """A linen module: `features`, `pool`, `head` and `__call__` (video -> {task: logits (B, K)}).
 
   Args:
@@ -49,7 +50,10 @@ def make(name: str, *, variant: str = "", num_classes: int = 0,
     mean, std: of the input's pixels in 0..1; () are the published ones.
     dtype: of the arithmetic, float32 | bfloat16; parameters and logits stay float32.
     bn: stored | batch | estimate, see `layers.batch_norm`.
-    trained_blocks: the blocks that bn="batch" is about.
+    trained_blocks: the blocks that bn="batch" and drop_path are about.
+    drop_path: in training a residual branch is left out at this rate (the last; the first never), see `block_drop`.
+    remat: none | blocks | dots, see `VideoModel.rematted`.
+    lora_alpha: see vft.lora.
     options: of the family, such as tsm=True.
 
   Raises: ConfigError for a name that is not known, with those that are.
@@ -59,6 +63,11 @@ def make(name: str, *, variant: str = "", num_classes: int = 0,
   _known("model.dtype", dtype, DTYPES)
   _known("sequence.unit", unit, heads.HEADS)
   _known("model.bn", bn, ("stored", "batch", "estimate"))
+  _known("model.remat", remat, ("none", *POLICIES))
+  if drop_path and not family.residual:
+    fitting = ", ".join(other for other, kind in FAMILIES.items() if kind.residual)
+    raise ConfigError(f"model.drop_path is {drop_path}, but {name} has no residual branches that could be left out: "
+                      f"set it to 0. Families that have: {fitting}.")
   for option in options:
     _known("model.options", option, family.options)
   if not 0 <= dropout < 1:
@@ -76,7 +85,7 @@ def make(name: str, *, variant: str = "", num_classes: int = 0,
   tasks = _tasks(tasks, num_classes, family.classes if head == "original" else 0)
   model = family(tasks=tasks, variant=variant, spec=spec, mean=tuple(mean) or published[0],
                  std=tuple(std) or published[1], dtype=DTYPES[dtype], bn=bn, trained_blocks=tuple(trained_blocks),
-                 **options)
+                 drop_path=drop_path, remat=remat, lora_alpha=lora_alpha, **options)
   for block in trained_blocks:
     _known("model.trained_blocks", block, model.blocks)
   return model

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from vft.models.layers import conv_bn
+from vft.models.layers import conv_bn, drop_path
 from vft.models.video_model import VideoModel
 
 # Stages of the published Lite0: blocks, kernel, stride of the first block, expansion, width.
@@ -87,6 +87,7 @@ class Inverted(nn.Module):
   """Inverted residual block (arXiv:1801.04381, sec. 3.3): (N, H, W, C) -> (N, H', W', D)."""
   plan: Plan
   bn: str
+  drop_path: float = 0.0
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
@@ -95,7 +96,7 @@ class Inverted(nn.Module):
       y = Unit(p.between, bn=self.bn, name="expand")(y, train)
     y = Unit(p.between, p.kernel, p.stride, depthwise=True, bn=self.bn, name="depthwise")(y, train)
     y = Unit(p.outputs, activate=False, bn=self.bn, name="project")(y, train)
-    return x + y if p.stride == 1 and p.inputs == p.outputs else y
+    return x + drop_path(self.drop_path, train, y) if p.stride == 1 and p.inputs == p.outputs else y
 
 
 class EfficientNetLite(VideoModel):
@@ -108,6 +109,7 @@ class EfficientNetLite(VideoModel):
   variants: ClassVar[dict[str, Size]] = {
       "": Size(), "lite0": Size(), "lite1": Size(1.0, 1.1), "lite2": Size(1.1, 1.2), "tiny": Size(0.5, 0.5, 16, 640)}
   classes: ClassVar[int] = 1000
+  residual: ClassVar[str] = "block_"
 
   @classmethod
   def statistics(cls, variant: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -124,10 +126,11 @@ class EfficientNetLite(VideoModel):
     size = self.variants[self.variant]
     b, t, *pixels = video.shape
     x = video.astype(self.dtype).reshape(b * t, *pixels)
-    x = Unit(size.stem, 3, 2, bn=self.block_bn("stem"), name="stem")(x, train)
+    unit = self.rematted(Unit)
+    x = unit(size.stem, 3, 2, bn=self.block_bn("stem"), name="stem")(x, train)
     for i, block in enumerate(plan(size)):
       name = f"block_{i:02}"
-      x = Inverted(block, self.block_bn(name), name=name)(x, train)
-    x = Unit(size.top, bn=self.block_bn("top"), name="top")(x, train)
+      x = self.rematted(Inverted)(block, self.block_bn(name), self.block_drop(name), name=name)(x, train)
+    x = unit(size.top, bn=self.block_bn("top"), name="top")(x, train)
     _, h, w, d = x.shape
     return x.reshape(b, t * h * w, d), (t, h, w)

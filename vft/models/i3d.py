@@ -76,9 +76,9 @@ class I3D(VideoModel):
   def _block(self, name: str) -> nn.Module:
     bn, share = self.block_bn(name), self.variants[self.variant]
     if name in WIDTHS:
-      return Mixed(tuple(w // share for w in WIDTHS[name]), bn, name=name)
+      return self.rematted(Mixed)(tuple(w // share for w in WIDTHS[name]), bn, name=name)
     width, k, s = {"conv_1a": (64, 7, 2), "conv_2b": (64, 1, 1), "conv_2c": (192, 3, 1)}[name]
-    return ConvUnit(width // share, (k, k, k), (s, s, s), bn, name=name)
+    return self.rematted(ConvUnit)(width // share, (k, k, k), (s, s, s), bn, name=name)
 
   @nn.compact
   def features(self, video: jax.Array, train: bool = False) -> tuple[jax.Array, tuple[int, int, int]]:

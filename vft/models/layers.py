@@ -64,6 +64,15 @@ def conv_bn(x: jax.Array, width: int, kernel: Sequence[int], strides: Sequence[i
                       name=names[1])(x)
 
 
+def drop_path(rate: float, train: bool, x: jax.Array, name: str = "drop_path") -> jax.Array:
+  """Stochastic depth (arXiv:1603.09382): in training the branch x (B, ...) is left out of a clip at this rate.
+
+  What stays is divided by 1 - rate; needs a "dropout" key. Models that see each frame by itself drop it for a frame.
+  Inside a compact method only.
+  """
+  return nn.Dropout(rate, broadcast_dims=tuple(range(1, x.ndim)), deterministic=not train, name=name)(x)
+
+
 class ConvUnit(nn.Module):
   """3-D convolution without bias, BatchNorm without scale, ReLU: (B, T, H, W, C) -> (B, T', H', W', D)."""
   width: int

@@ -11,7 +11,7 @@ from flax import linen as nn
 
 from vft.models import ops
 from vft.models.heads import Spec
-from vft.models.layers import conv_bn
+from vft.models.layers import conv_bn, drop_path
 from vft.models.video_model import VideoModel
 
 
@@ -55,6 +55,7 @@ class Residual(nn.Module):
   bottleneck: bool
   frames: int  # T where frames are shifted, 0 where not
   bn: str
+  drop_path: float = 0.0
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
@@ -66,7 +67,7 @@ class Residual(nn.Module):
       y = padded(y, width, kernel, stride, self.bn, train, (f"conv{i}", f"bn{i}"))
     if x.shape != y.shape:
       x = padded(x, y.shape[-1], 1, s, self.bn, train, ("shortcut_conv", "shortcut_bn"))
-    return nn.relu(x + y)
+    return nn.relu(x + drop_path(self.drop_path, train, y))
 
 
 class ResNet(VideoModel):
@@ -83,6 +84,7 @@ class ResNet(VideoModel):
   options: ClassVar[tuple[str, ...]] = ("tsm",)
   original: ClassVar[Spec] = Spec()
   classes: ClassVar[int] = 1000
+  residual: ClassVar[str] = "layer"
 
   @classmethod
   def statistics(cls, variant: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -100,11 +102,11 @@ class ResNet(VideoModel):
     """Video (B, T, H, W, C) -> tokens (B, N, D) of the last block and their grid (T, H / 32, W / 32)."""
     b, t, *frame = video.shape
     size, x = self.variants[self.variant], video.astype(self.dtype).reshape(b * t, *frame)
-    x = Stem(size.width, self.block_bn("stem"), name="stem")(x, train)
+    x = self.rematted(Stem)(size.width, self.block_bn("stem"), name="stem")(x, train)
     for i, depth in enumerate(size.depths):
       for j in range(depth):
         name, stride = f"layer{i + 1}_{j:02}", 2 if i and not j else 1
-        x = Residual(size.width << i, stride, size.bottleneck, t if self.tsm else 0, self.block_bn(name),
-                     name=name)(x, train)
+        x = self.rematted(Residual)(size.width << i, stride, size.bottleneck, t if self.tsm else 0,
+                                    self.block_bn(name), self.block_drop(name), name=name)(x, train)
     _, h, w, d = x.shape
     return x.reshape(b, t * h * w, d), (t, h, w)

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from vft.models.heads import Spec
+from vft.models.layers import drop_path
 from vft.models.transformer import Attention, Mlp
 from vft.models.tubelets import TubeletEmbed
 from vft.models.video_model import VideoModel
@@ -47,9 +48,10 @@ class DividedBlock(nn.Module):
   """
   heads: int
   dtype: jnp.dtype = jnp.float32
+  drop_path: float = 0.0
 
   @nn.compact
-  def __call__(self, x: jax.Array, grid: tuple[int, int, int]) -> jax.Array:
+  def __call__(self, x: jax.Array, grid: tuple[int, int, int], train: bool = False) -> jax.Array:
     (b, _, d), t, n = x.shape, grid[0], grid[1] * grid[2]
 
     def norm(name, y):
@@ -58,12 +60,14 @@ class DividedBlock(nn.Module):
     y = x.reshape(b, t, n, d).swapaxes(1, 2).reshape(b * n, t, d)
     y = Attention(self.heads, dtype=self.dtype, name="temporal_attention")(norm("temporal_norm", y))
     y = nn.Dense(d, dtype=self.dtype, name="temporal_dense")(y)
-    x = x + y.reshape(b, n, t, d).swapaxes(1, 2).reshape(b, t * n, d)
+    y = y.reshape(b, n, t, d).swapaxes(1, 2).reshape(b, t * n, d)
+    x = x + drop_path(self.drop_path, train, y, "temporal_drop_path")
     frames = jnp.concatenate([jnp.broadcast_to(token.reshape(b, 1, 1, d), (b, t, 1, d)), x.reshape(b, t, n, d)], axis=2)
     y = Attention(self.heads, dtype=self.dtype, name="attention")(norm("norm1", frames.reshape(b * t, 1 + n, d)))
-    y = y.reshape(b, t, 1 + n, d)
+    y = drop_path(self.drop_path, train, y.reshape(b, t, 1 + n, d), "drop_path1")
     x = jnp.concatenate([token + y[:, :, 0].mean(axis=1, keepdims=True), x + y[:, :, 1:].reshape(b, t * n, d)], axis=1)
-    return x + Mlp(4 * d, dtype=self.dtype, name="mlp")(norm("norm2", x))
+    y = Mlp(4 * d, dtype=self.dtype, name="mlp")(norm("norm2", x))
+    return x + drop_path(self.drop_path, train, y, "drop_path2")
 
 
 class TimeSformer(VideoModel):
@@ -72,6 +76,7 @@ class TimeSformer(VideoModel):
   variants: ClassVar[dict[str, Size]] = {"": Size(), "B/16": Size(), "HR": Size(), "L": Size(),
                                          "tiny": Size(width=32, depth=2, heads=4)}
   original: ClassVar[Spec] = Spec(pool="cls")
+  residual: ClassVar[str] = "block_"
   classes: ClassVar[int] = 400  # Kinetics-400; weights for Kinetics-600 (600) and SSv2 (174) are published too
 
   @classmethod
@@ -88,5 +93,6 @@ class TimeSformer(VideoModel):
     size = self.variants[self.variant]
     x, grid = Embed(size.width, (size.patch, size.patch), self.dtype, name="embed")(video)
     for name in self.blocks[1:-1]:
-      x = DividedBlock(size.heads, self.dtype, name=name)(x, grid)
+      block = self.rematted(DividedBlock, static=(2, 3))
+      x = block(size.heads, self.dtype, self.block_drop(name), name=name)(x, grid, train)
     return nn.LayerNorm(epsilon=1e-6, dtype=self.dtype, name="norm")(x), grid

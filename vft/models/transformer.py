@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from vft.models import ops
+from vft.models.layers import drop_path
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "gelu": ops.gelu,
@@ -81,7 +82,7 @@ class Block(nn.Module):
   """Pre-norm block: x + scale * attention(norm1(x)), then x + scale * mlp(norm2(x)); (B, N, D) -> (B, N, D).
 
   `layer_scale` is the first value of a learned scale per channel (arXiv:2103.17239), 0 = none. `dropout` is of what
-  attention and mlp add, in training; it needs a "dropout" key.
+  attention and mlp add, in training, as is `drop_path` of all of it; both need a "dropout" key.
   """
   heads: int
   mlp_width: int
@@ -93,6 +94,7 @@ class Block(nn.Module):
   dropout: float = 0.0
   inits: Inits = LECUN
   causal: bool = False
+  drop_path: float = 0.0
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
@@ -103,7 +105,9 @@ class Block(nn.Module):
       return y * jnp.asarray(factor, y.dtype).reshape(1, 1, -1)
     y = LayerNorm(epsilon=self.epsilon, dtype=self.dtype, name="norm1")(x)
     y = Attention(self.heads, self.bias, self.dtype, inits=self.inits, causal=self.causal, name="attention")(y)
-    x = x + nn.Dropout(self.dropout, deterministic=not train, name="dropout1")(scale("scale1", y))
+    y = nn.Dropout(self.dropout, deterministic=not train, name="dropout1")(scale("scale1", y))
+    x = x + drop_path(self.drop_path, train, y, "drop_path1")
     y = LayerNorm(epsilon=self.epsilon, dtype=self.dtype, name="norm2")(x)
     y = Mlp(self.mlp_width, self.activation, self.dtype, self.inits, name="mlp")(y)
-    return x + nn.Dropout(self.dropout, deterministic=not train, name="dropout2")(scale("scale2", y))
+    y = nn.Dropout(self.dropout, deterministic=not train, name="dropout2")(scale("scale2", y))
+    return x + drop_path(self.drop_path, train, y, "drop_path2")

@@ -39,10 +39,15 @@ class VGG16(VideoModel):
     """Video (B, T, H, W, C) -> tokens (B, N, D) of the last pooling and their grid (T, H / 32, W / 32)."""
     b, t, *frame = video.shape
     x = video.astype(self.dtype).reshape(b * t, *frame)
-    for stage, (width, depth) in enumerate(STAGES, 1):
-      for i in range(1, depth + 1):
-        x = nn.relu(nn.Conv(width // self.variants[self.variant], (3, 3), dtype=self.dtype, kernel_init=he_normal,
-                            conv_general_dilated=ops.conv, name=f"block{stage}_conv{i}")(x))
-      x = ops.max_pool(x, (2, 2), (2, 2), "VALID")
+    for stage in range(1, len(STAGES) + 1):
+      x = self.rematted(VGG16._stage)(self, x, stage)
     _, h, w, d = x.shape
     return x.reshape(b, t * h * w, d), (t, h, w)
+
+  def _stage(self, x: jax.Array, stage: int) -> jax.Array:
+    """Convolutions and their pooling: (B T, H, W, C) -> (B T, H / 2, W / 2, D)."""
+    width, depth = STAGES[stage - 1]
+    for i in range(1, depth + 1):
+      x = nn.relu(nn.Conv(width // self.variants[self.variant], (3, 3), dtype=self.dtype, kernel_init=he_normal,
+                          conv_general_dilated=ops.conv, name=f"block{stage}_conv{i}")(x))
+    return ops.max_pool(x, (2, 2), (2, 2), "VALID")

@@ -1,5 +1,6 @@
 """What all families share: `features` (a family's own) makes tokens of a video, a head makes logits of the tokens."""
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -7,6 +8,17 @@ from flax import linen as nn
 
 from vft.models import pooling
 from vft.models.heads import HEADS, Spec
+
+Part = TypeVar("Part", bound=Callable[..., Any])
+
+
+def is_product(primitive: Any, *args: Any, **params: Any) -> bool:
+  """Whether it is a convolution or a product with weights; not one of queries and keys, whose scores are too many."""
+  return primitive is jax.lax.conv_general_dilated_p or bool(
+      jax.checkpoint_policies.dots_with_no_batch_dims_saveable(primitive, *args, **params))
+
+
+POLICIES = {"blocks": None, "dots": is_product}  # of `remat`: what a block keeps
 
 
 class VideoModel(nn.Module):
@@ -21,7 +33,10 @@ class VideoModel(nn.Module):
   std: tuple[float, ...] = (0.5, 0.5, 0.5)
   dtype: jnp.dtype = jnp.float32
   bn: str = "stored"  # stored | batch | estimate, see layers.batch_norm
-  trained_blocks: tuple[str, ...] = ()  # the blocks that bn="batch" is about; the others use stored statistics
+  trained_blocks: tuple[str, ...] = ()  # the blocks that bn="batch" and drop_path are about
+  drop_path: float = 0.0  # of the last residual block, see `block_drop`
+  remat: str = "none"  # none | blocks | dots, see `rematted`
+  lora_alpha: float = 16.0  # scale of LoRA's leaves among the parameters, see vft.lora; the module itself has none
 
   family: ClassVar[str]
   version: ClassVar[int] = 1  # raise it when features change: it is part of the key of cached ones
@@ -29,6 +44,7 @@ class VideoModel(nn.Module):
   options: ClassVar[tuple[str, ...]] = ()  # fields of the family that model.options may set
   original: ClassVar[Spec] = Spec()  # the published classifier; its `pool` and `norm` are the default of every head
   classes: ClassVar[int] = 0  # of the published classifier; 0 = none is published
+  residual: ClassVar[str] = ""  # how the names of blocks with residual branches begin; "" = there are none
 
   @classmethod
   def statistics(cls, variant: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -71,3 +87,17 @@ class VideoModel(nn.Module):
   def block_bn(self, block: str) -> str:
     """The `bn` of one block: only trained ones may use statistics of the batch."""
     return self.bn if self.bn == "estimate" or block in self.trained_blocks else "stored"
+
+  def block_drop(self, block: str) -> float:
+    """Drop path of one residual block: from 0 at the first to `drop_path` at the last; 0 of one that is frozen."""
+    residual = [name for name in self.blocks if name.startswith(self.residual)]
+    share = residual.index(block) / max(len(residual) - 1, 1)
+    return self.drop_path * share if block in self.trained_blocks else 0.0
+
+  def rematted(self, part: Part, static: tuple[int, ...] = (2,)) -> Part:
+    """A class of blocks, or a method, that keeps less for the backward pass and computes it again (arXiv:1604.06174).
+
+    With remat="blocks" nothing between its input and output is kept, with "dots" the results of products with weights
+    and of convolutions. `static` numbers the arguments of its call that are no arrays, self being 0.
+    """
+    return part if self.remat == "none" else nn.remat(part, policy=POLICIES[self.remat], static_argnums=static)

@@ -9,7 +9,7 @@ from typing import ClassVar, NamedTuple
 import jax
 from flax import linen as nn
 
-from vft.models.layers import conv_bn
+from vft.models.layers import conv_bn, drop_path
 from vft.models.video_model import VideoModel
 
 Triple = tuple[int, int, int]
@@ -48,6 +48,7 @@ class Block(nn.Module):
   strides: Triple
   factorised: bool
   bn: str
+  drop_path: float = 0.0
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
@@ -57,7 +58,7 @@ class Block(nn.Module):
     y = self._convolve(y, 2, (1, 1, 1), between, train)
     if max(self.strides) > 1:
       x = padded(x, self.width, (1, 1, 1), self.strides, self.bn, train, ("shortcut_conv", "shortcut_bn"))
-    return nn.relu(x + y)
+    return nn.relu(x + drop_path(self.drop_path, train, y))
 
   def _convolve(self, x, number: int, strides: Triple, between: int, train: bool):
     kernel = self.kernel
@@ -79,6 +80,7 @@ class VideoResNet(VideoModel):
       "tiny": Size("r2plus1d", 8),
   }
   classes: ClassVar[int] = 400
+  residual: ClassVar[str] = "layer"
 
   @classmethod
   def statistics(cls, variant: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -92,11 +94,12 @@ class VideoResNet(VideoModel):
   def _block(self, name: str) -> nn.Module:
     size, bn = self.variants[self.variant], self.block_bn(name)
     if name == "stem":
-      return Stem(size, bn, name=name)
+      return self.rematted(Stem)(size, bn, name=name)
     layer, stride = int(name[5]), 2 if name.endswith("_00") and name[5] != "1" else 1
     flat = size.kind == "mc3" and layer > 1
-    return Block(size.width * 2 ** (layer - 1), (1 if flat else 3, 3, 3), (1 if flat else stride, stride, stride),
-                 size.kind == "r2plus1d", bn, name=name)
+    kernel, strides = (1 if flat else 3, 3, 3), (1 if flat else stride, stride, stride)
+    return self.rematted(Block)(size.width * 2 ** (layer - 1), kernel, strides, size.kind == "r2plus1d", bn,
+                                self.block_drop(name), name=name)
 
   @nn.compact
   def features(self, video: jax.Array, train: bool = False) -> tuple[jax.Array, Triple]:

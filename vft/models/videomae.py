@@ -63,6 +63,7 @@ class VideoMAE(VideoModel):
   options: ClassVar[tuple[str, ...]] = ("tubelet",)
   original: ClassVar[Spec] = Spec(pool="mean", norm=1e-6)
   classes: ClassVar[int] = 400
+  residual: ClassVar[str] = "block_"
 
   @classmethod
   def statistics(cls, variant: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -79,7 +80,8 @@ class VideoMAE(VideoModel):
     size = self.variants[self.variant]
     x, grid = Embed(size.width, (self.tubelet, size.patch, size.patch), self.dtype, size.grid, name="embed")(video)
     for name in self.blocks[1:]:
-      x = Block(size.heads, size.mlp, bias=("q", "v", "out"), dtype=self.dtype, name=name)(x)
+      x = self.rematted(Block)(size.heads, size.mlp, bias=("q", "v", "out"), dtype=self.dtype,
+                               drop_path=self.block_drop(name), name=name)(x, train)
     return x, grid
 
 

@@ -120,6 +120,7 @@ class ViT(VideoModel):
       "siglip_tiny": Size("siglip", 8, 32, 2, 4),
   }
   original: ClassVar[Spec] = Spec(pool="cls")  # DINOv2's published classifier is pool="cls_mean"
+  residual: ClassVar[str] = "block_"
 
   @classmethod
   def statistics(cls, variant: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -141,9 +142,9 @@ class ViT(VideoModel):
     if not h * w:
       raise ConfigError(f"Frames of {height} x {width} hold no patch of {size.patch} x {size.patch} pixels.")
     x = Embed(size, kind, self.dtype, name="embed")(video.reshape(b * t, height, width, c))
-    for i in range(size.depth):
-      x = Block(size.heads, 4 * size.width, kind.epsilon, kind.activation, layer_scale=kind.layer_scale,
-                dtype=self.dtype, name=f"block_{i:02}")(x)
+    for name in self.blocks[1:1 + size.depth]:
+      x = self.rematted(Block)(size.heads, 4 * size.width, kind.epsilon, kind.activation, layer_scale=kind.layer_scale,
+                               dtype=self.dtype, drop_path=self.block_drop(name), name=name)(x, train)
     x = nn.LayerNorm(epsilon=kind.epsilon, dtype=self.dtype, name="norm")(x)
     first = Pooler(size.heads, kind, self.dtype, name="pooler")(x) if kind.pooler else x[:, :1]
     patches = x[:, x.shape[1] - h * w:]

@@ -40,6 +40,7 @@ class ViViT(VideoModel):
   variants: ClassVar[dict[str, Size]] = {"": Size(), "B/16x2": Size(), "tiny": Size(width=32, depth=2, heads=4)}
   original: ClassVar[Spec] = Spec(pool="cls")
   classes: ClassVar[int] = 400
+  residual: ClassVar[str] = "block_"
   options: ClassVar[tuple[str, ...]] = ("tubelet",)
   tubelet: int = 2  # frames of a token; the kernel of another length is interpolated when weights are loaded
 
@@ -54,5 +55,6 @@ class ViViT(VideoModel):
     x, grid = Embed(size.width, (self.tubelet, size.patch, size.patch), self.dtype, name="embed")(video)
     for name in self.blocks[1:-1]:
       # The tanh form of GELU: flax's default, and so the published one.
-      x = Block(size.heads, 4 * size.width, activation="gelu_tanh", dtype=self.dtype, name=name)(x)
+      x = self.rematted(Block)(size.heads, 4 * size.width, activation="gelu_tanh", dtype=self.dtype,
+                               drop_path=self.block_drop(name), name=name)(x, train)
     return nn.LayerNorm(epsilon=1e-6, dtype=self.dtype, name="norm")(x), grid

@@ -35,7 +35,7 @@ def add_parsers(commands: Any) -> None:
   verify = kinds.add_parser("verify", parents=[shared], help="check the digests of what is on this machine")
   verify.add_argument("names", nargs="*", metavar="NAME")
   make = kinds.add_parser("convert", parents=[shared], help="write our names as safetensors, and what they are as JSON")
-  make.add_argument("source", metavar="FILE", help="a file, or a name")
+  make.add_argument("source", metavar="FILE", help="a file, a name, or the folder of a finished run")
   make.add_argument("out", metavar="OUT.safetensors")
   make.add_argument("--family", default="", help="needed for a file that does not say it")
   make.add_argument("--variant", default=None)

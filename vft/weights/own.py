@@ -18,10 +18,7 @@ from vft.errors import ConfigError, WeightsError, did_you_mean
 
 def write(args: argparse.Namespace) -> None:
   """A file under our names, with what it is in its metadata and in OUT.json. Raises WeightsError, ConfigError."""
-  out = Path(args.out)
-  if out.suffix != ".safetensors" or out.exists():
-    raise ConfigError(f"{out} exists already; choose another name." if out.exists() else
-                      f"{out} does not end in .safetensors.")
+  out = new_file(args.out)
   path, entry = registry.find(args.source, cache=args.cache, offline=args.offline)
   file = formats.read(path)
   family = args.family or file.family or (entry.family if entry else "")
@@ -39,7 +36,7 @@ def write(args: argparse.Namespace) -> None:
                source=args.source if entry else path.name,
                sha256=download.digests(path)["sha256"] if path.is_file() else "",  # a folder of orbax has none
                licence=entry.licence if entry else str(file.about.get("licence", "not known")), vft=vft.__version__)
-  _save(out, arrays, about)
+  save(out, arrays, about)
   dropped = [name for name, _ in unknown]
   print(f"{out}: {len(arrays)} arrays of {family} {variant}".rstrip() + f"; use --config.init.weights={out}")
   if dropped:
@@ -75,8 +72,17 @@ def _checked_labels(labels: Sequence[str], arrays: Mapping[str, np.ndarray]) -> 
   return labels
 
 
-def _save(out: Path, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> None:
-  """Both files, each complete or absent."""
+def new_file(out: str) -> Path:
+  """The path, if a file of ours can be written there. Raises ConfigError."""
+  path = Path(out)
+  if path.suffix != ".safetensors" or path.exists():
+    raise ConfigError(f"{path} exists already; choose another name." if path.exists() else
+                      f"{path} does not end in .safetensors.")
+  return path
+
+
+def save(out: Path, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> None:
+  """The arrays, with what they are in their metadata and in OUT.json; each file complete or absent."""
   new = {path: path.with_name(f".{path.name}.new{os.getpid()}") for path in (out.with_suffix(".json"), out)}
   try:
     out.parent.mkdir(parents=True, exist_ok=True)
