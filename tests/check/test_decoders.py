@@ -8,7 +8,7 @@ import pytest
 from tests.check import sources
 from tests.clips import frames, write_clip
 from vft.check.looks import look
-from vft.data import inspection, readers
+from vft.data import decoders, inspection, readers
 from vft.data.decoders import Decoders
 from vft.data.known_files import KnownFiles
 
@@ -24,15 +24,15 @@ def folder(tmp_path):
 
 
 def look_at_all(source, known=None, timeout_s=1.0):
-  decoders = Decoders(source, partial(look, full=False, reading=READING), workers=2, limit_s=timeout_s,
-                      depth=inspection.LOOKED)
+  processes = Decoders(source, partial(look, full=False, reading=READING), workers=2, limit_s=timeout_s,
+                       depth=inspection.LOOKED)
   new = []
   try:
-    found = inspection.inspect_all(source, source.rows().path.tolist(), READING, look=decoders, known=known,
-                                   depth=inspection.LOOKED, limit_s=decoders.limit_s, threads=4,
+    found = inspection.inspect_all(source, source.rows().path.tolist(), READING, look=processes, known=known,
+                                   depth=inspection.LOOKED, limit_s=processes.limit_s, threads=4,
                                    tick=lambda done, n: new.append(n))
   finally:
-    decoders.close()
+    processes.close()
   return found, new
 
 
@@ -62,6 +62,18 @@ def test_a_file_that_hangs_or_crashes_its_process_is_named_and_takes_no_other_wi
   (folder / "a/4_bug.mp4").unlink()
   taken = inspection.inspect_all(source, source.rows().path.tolist(), READING)
   assert [f.reason.partition(":")[0] for f in taken.values()] == ["", "hangs", "crashes the decoder (SIGABRT)", ""]
+
+
+def test_a_second_run_starts_no_process(folder, tmp_path, monkeypatch):
+  monkeypatch.setenv("HOME", str(tmp_path))
+  for name in ("1_hang", "2_abort", "3_kill", "4_bug"):
+    (folder / f"a/{name}.mp4").unlink()
+  source = sources.Deadly(str(folder))
+  paths = source.rows().path.tolist()
+  found = decoders.probe_all(source, paths, READING, limit_s=30)
+  monkeypatch.setattr(decoders, "_Worker", None)
+  again = decoders.probe_all(source, paths, READING, limit_s=30)
+  assert len(again) == 2 and again == found
 
 
 def test_what_once_was_too_slow_is_tried_again_when_there_is_more_time(tmp_path):

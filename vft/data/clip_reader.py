@@ -72,8 +72,8 @@ class ClipReader:
     """Fills the places of `video` that the cache has; returns which (B, V). Not those of files that are refused."""
     cached = np.zeros(times.shape[:2], bool)
     refused = self.source.refused if isinstance(self.source, Guarded) else {}
-    for i, view in np.ndindex(cached.shape) if self.cache else ():
-      if rows[i] >= 0 and self.path[rows[i]] not in refused:
+    for i, view in np.ndindex(cached.shape):
+      if self.cache and rows[i] >= 0 and self.path[rows[i]] not in refused:
         cached[i, view] = self.cache.read(self._key(int(rows[i]), times[i, view]), video[i, view])
     return cached
 

@@ -1,4 +1,4 @@
-"""What `vft check` found in files, remembered by their content in one SQLite file: ~/.cache/vft/check/files.sqlite.
+"""What runs and `vft check` found in files, remembered by their content in ~/.cache/vft/check/files.sqlite.
 
 Nothing of a path, a name or a header is in it; pixels are, as thumbnails, hence its mode 0600.
 """

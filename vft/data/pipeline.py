@@ -44,6 +44,8 @@ class Order:
     self._n, self._seed, self._last = n, seed, (-1, np.zeros(0, np.int64))
 
   def __getitem__(self, g: int) -> int:
+    if self._n == 1:  # every item begins an epoch, and a draw for each would cost more than a step of a small head
+      return 0
     epoch, item = divmod(g, self._n)
     last = self._last  # epoch and places in one, since threads share this
     if last[0] != epoch:
