@@ -149,3 +149,15 @@ def test_regression_equals_scikit_learn_and_scipy():
 def test_what_cannot_be_measured_is_refused(kind, labels, outputs, error):
   with pytest.raises(error):
     metrics.figures(kind, labels, outputs, classes="ab")
+
+
+@pytest.mark.parametrize("kind", metrics.KINDS)
+def test_the_loss_alone_is_that_of_all_figures(kind):
+  rng = np.random.default_rng(3)
+  probs = rng.dirichlet(np.ones(3), 20)
+  labels, outputs = {"multi": (rng.integers(-1, 2, (20, 3)), rng.random((20, 3))),
+                     "regression": (np.append(rng.normal(size=19), np.nan), rng.normal(size=(20, 1)))}.get(
+                         kind, (rng.integers(-1, 3, 20), probs))
+  found = metrics.figures(kind, labels, outputs, classes=("a", "b", "c"))
+  want = found["rmse" if kind == "regression" else "loss"]
+  assert metrics.loss(kind, labels, outputs, classes=("a", "b", "c")) == pytest.approx(want, rel=1e-12)
