@@ -1,7 +1,6 @@
 """Convolutional trunks: ours, with the library's convolutions and pooling in place of ours, and in torch."""
 import contextlib
 import importlib
-import importlib.util
 import itertools
 from collections.abc import Callable
 from unittest import mock
@@ -12,7 +11,8 @@ from tests.benchmarks.timing import SHAPE, Pair, compiled, features
 from vft.models.efficientnet_lite import Size, plan
 from vft.models.ops import convolution, depthwise, pool
 
-SHAPES = {"r2plus1d": (2, *SHAPE[1:]), "lite0_library": (2, *SHAPE[1:])}
+CLIPS = {"lite0": 4, "lite0_library": 1, "i3d": 4, "r2plus1d": 1, "r2plus1d_library": 1}
+SHAPES = {name: (clips, *SHAPE[1:]) for name, clips in CLIPS.items()}
 
 
 def library() -> contextlib.AbstractContextManager:
@@ -23,10 +23,9 @@ def library() -> contextlib.AbstractContextManager:
   return stack
 
 
-def pairs(shape: tuple[int, ...], name: str, *, against: bool, peer: Callable | None = None,
-          **fields) -> list[tuple[str, Pair]]:
-  """Features, and a step of plain gradient descent on all parameters; `against` the library, a torch module `peer`."""
-  f, variables, video = features(name, shape, **fields)
+def pairs(benchmark: str, family: str, variant: str = "", peer: Callable | None = None) -> list[tuple[str, Pair]]:
+  """Features, and a step of plain gradient descent on all parameters; against the library, or a torch module `peer`."""
+  f, variables, video = features(family, SHAPES[benchmark], variant=variant)
 
   def step(params, stats, video):
     slopes = jax.grad(lambda p: (f({"params": p, "batch_stats": stats}, video) ** 2).mean())(params)
@@ -34,13 +33,13 @@ def pairs(shape: tuple[int, ...], name: str, *, against: bool, peer: Callable | 
   parts = {"forward": (f, variables, video),
            "training step": (step, variables["params"], variables["batch_stats"], video)}
   runs: dict[str, Pair] = {part: {"ours": compiled(*what)} for part, what in parts.items()}
-  for part, what in parts.items():
-    if against:
-      runs[part]["library"] = compiled(*what, lowering=library())
-  if peer and importlib.util.find_spec("torch"):
+  if peer:
     for layout in ("contiguous_format", "channels_last"):
       for part, run in torch_runs(peer, video, layout).items():
         runs[part][f"torch {layout}"] = run
+  else:
+    for part, what in parts.items():
+      runs[part]["library"] = compiled(*what, lowering=library())
   return list(runs.items())
 
 
@@ -116,22 +115,28 @@ def torch_r2plus1d(nn):
 
 def lite0() -> list[tuple[str, Pair]]:
   """EfficientNet-Lite0 against torch."""
-  return pairs(SHAPE, "efficientnet_lite", variant="lite0", against=False, peer=torch_lite0)
+  return pairs("lite0", "efficientnet_lite", "lite0", peer=torch_lite0)
 
 
 def lite0_library() -> list[tuple[str, Pair]]:
   """EfficientNet-Lite0 against the library's convolutions."""
-  return pairs(SHAPES["lite0_library"], "efficientnet_lite", variant="lite0", against=True)
+  return pairs("lite0_library", "efficientnet_lite", "lite0")
 
 
 def i3d() -> list[tuple[str, Pair]]:
   """I3D against the library's convolutions and pooling."""
-  return pairs(SHAPE, "i3d", against=True)
+  return pairs("i3d", "i3d")
 
 
 def r2plus1d() -> list[tuple[str, Pair]]:
-  """R(2+1)D-18 against the library's convolutions, and against torch."""
-  return pairs(SHAPES["r2plus1d"], "video_resnet", variant="r2plus1d_18", against=True, peer=torch_r2plus1d)
+  """R(2+1)D-18 against torch."""
+  return pairs("r2plus1d", "video_resnet", "r2plus1d_18", peer=torch_r2plus1d)
 
 
-NAMES = {"lite0": lite0, "lite0_library": lite0_library, "i3d": i3d, "r2plus1d": r2plus1d}
+def r2plus1d_library() -> list[tuple[str, Pair]]:
+  """R(2+1)D-18 against the library's convolutions."""
+  return pairs("r2plus1d_library", "video_resnet", "r2plus1d_18")
+
+
+NAMES = {"lite0": lite0, "lite0_library": lite0_library, "i3d": i3d, "r2plus1d": r2plus1d,
+         "r2plus1d_library": r2plus1d_library}

@@ -49,6 +49,8 @@ def measure(name: str, sizes: list[int], file: Path) -> None:
 def fit(name: str, found: dict[str, dict[str, float]]) -> None:
   """Prints a line for each quantity: its values, the exponent over all sizes and that of the last two."""
   sizes = sorted(map(int, found))
+  if len(sizes) < 2:
+    return
   print(f"\n{name}: {growth_parts.PARTS[name].__doc__}")
   print(f"  {'':<26}{''.join(f'{s:>11}' for s in sizes)}   exponent   last")
   for what in found[str(sizes[0])]:
@@ -93,7 +95,8 @@ def main() -> None:
   print(f"{platform.machine()}, {os.cpu_count()} cores, jax {jax.__version__}")
   for name in args.names:
     fit(name, known[name])
-  plot(known, args.output / "growth.png")
+  if any(len(sizes) > 1 for sizes in known.values()):
+    plot(known, args.output / "growth.png")
 
 
 if __name__ == "__main__":

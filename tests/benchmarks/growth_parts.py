@@ -28,7 +28,7 @@ from vft.writer import Clock
 
 EPOCHS = 5  # of the head
 VIDEOS = 1000  # of classes
-ROUNDS = 3  # the least time counts
+ROUNDS = 2  # the least time counts
 
 
 def seconds() -> float:

@@ -106,10 +106,13 @@ def test_estimated_statistics_give_activations_of_unit_variance():
   _, moved = run(variables, video)
   _, again = run({**variables, **moved}, video)
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), moved, again)  # no trace of the old ones
-  _, state = jax.jit(functools.partial(model.apply, capture_intermediates=lambda m, _: m.name == "bn",
+  _, state = jax.jit(functools.partial(model.apply, capture_intermediates=lambda m, _: m.name in ("conv", "bn"),
                                        mutable="intermediates"))({**variables, **moved}, video)
-  for name, values in trees.flatten(state["intermediates"]).items():
-    assert abs(np.mean(values[0])) < 0.02 and 0.8 < np.var(values[0]) < 1.02, name
+  outputs = trees.flatten(state["intermediates"])
+  for name in [name for name in outputs if "/bn/" in name]:
+    (_, summand), = outputs[name]
+    values = outputs[name.replace("/bn/", "/conv/")][0] + summand.reshape(1, 1, 1, 1, -1)
+    assert abs(np.mean(values)) < 0.02 and 0.8 < np.var(values) < 1.02, name
 
 
 def test_only_trained_blocks_use_and_move_batch_statistics():
