@@ -67,7 +67,7 @@ def print_groups(rows: Sequence[Mapping[str, Any]], file: TextIO | None = None) 
   table.add_section()
   total = {k: sum(row[k] for row in rows) for k in ("parameters", "bytes", "optimizer_bytes")}
   active = sum(row["parameters"] for row in rows if row.get("train", True))
-  table.add_row("all", *_amounts(total), "", "", f"{100 * active / max(total['parameters'], 1):.3g} % trains")
+  table.add_row("all", *_amounts(total), f"{100 * active / max(total['parameters'], 1):.3g} % trains", "", "")
   make_console(file or sys.stdout).print(table)
   plain = io.StringIO()
   make_console(plain, width=100, color_system=None, force_terminal=False).print(table)
