@@ -1,6 +1,6 @@
 """Head-only fine-tuning of I3D (Kinetics-400) on the simulated echocardiography cine.
 
-2 CPU cores, 1 min 38 s (3 min 41 s with controls), test accuracy per simulated patient 0.73 [0.64, 0.82].
+2 CPU cores, 4 min 13 s beside other work, without controls, test accuracy per simulated patient 0.71 [0.62, 0.80].
 
   python -m vft.main --config=configs/medical.py
 """
