@@ -56,9 +56,9 @@ def conv_bn(x: jax.Array, width: int, kernel: Sequence[int], strides: Sequence[i
 
     def scaled(x, kernel, *args, **fields):
       return lowering(x, kernel * row(factor, kernel), *args, **fields)
-    x = conv(conv_general_dilated=scaled)(x)
+    x = ops.product(conv(conv_general_dilated=scaled)(x))
     return x + row(summand, x)
-  x = conv(conv_general_dilated=lowering)(x)
+  x = ops.product(conv(conv_general_dilated=lowering)(x))
   momentum = 0.0 if bn == "estimate" else 0.9  # the published 0.99 to 0.999 would need thousands of steps to move
   return nn.BatchNorm(momentum=momentum, use_running_average=False, epsilon=epsilon, use_scale=use_scale, dtype=x.dtype,
                       name=names[1])(x)

@@ -48,6 +48,7 @@ class VGG16(VideoModel):
     """Convolutions and their pooling: (B T, H, W, C) -> (B T, H / 2, W / 2, D)."""
     width, depth = STAGES[stage - 1]
     for i in range(1, depth + 1):
-      x = nn.relu(nn.Conv(width // self.variants[self.variant], (3, 3), dtype=self.dtype, kernel_init=he_normal,
-                          conv_general_dilated=ops.conv, name=f"block{stage}_conv{i}")(x))
+      conv = nn.Conv(width // self.variants[self.variant], (3, 3), dtype=self.dtype, kernel_init=he_normal,
+                     conv_general_dilated=ops.conv, name=f"block{stage}_conv{i}")
+      x = nn.relu(ops.product(conv(x)))
     return ops.max_pool(x, (2, 2), (2, 2), "VALID")

@@ -6,19 +6,13 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from vft.models import pooling
+from vft.models import ops, pooling
 from vft.models.heads import HEADS, Spec
 
 Part = TypeVar("Part", bound=Callable[..., Any])
 
-
-def is_product(primitive: Any, *args: Any, **params: Any) -> bool:
-  """Whether it is a convolution or a product with weights; not one of queries and keys, whose scores are too many."""
-  return primitive is jax.lax.conv_general_dilated_p or bool(
-      jax.checkpoint_policies.dots_with_no_batch_dims_saveable(primitive, *args, **params))
-
-
-POLICIES = {"blocks": None, "dots": is_product}  # of `remat`: what a block keeps
+# Of `remat`: what a block keeps. JAX's policies for products would keep the scores of attention, more than "none" does.
+POLICIES = {"blocks": None, "dots": jax.checkpoint_policies.save_only_these_names(ops.PRODUCT)}
 
 
 class VideoModel(nn.Module):
