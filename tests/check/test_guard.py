@@ -90,6 +90,7 @@ def test_no_note_is_left_of_batches_that_were_made(made):
 
 
 def test_a_run_skips_a_file_whose_probe_hangs(tiny_csv, tmp_path, monkeypatch):
+  monkeypatch.setenv("HOME", str(tmp_path))  # or the clips of all tests would be known as hanging
   config = tiny.make_config(tiny_csv, tmp_path, data=dict(decode_timeout_s=1.0, max_bad_fraction=0.1))
   opened = manifest.open_source
   monkeypatch.setattr(manifest, "open_source", lambda *a: sources.Trap(opened(*a), "p3_1.mp4", "hang"))
