@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from vft import writer
+from vft.hooks import Tick
 from vft.writer import Clock, Writer, read_metrics
 
 
@@ -123,6 +124,20 @@ def test_without_a_terminal_progress_is_plain_and_rare(tmp_path, capsys, monkeyp
       "step 110/400 · loss 0.5000 · 33.1 clips/s · 4 min 50 s left · data 3 %",
       "step 120/400 · loss 0.5000 · 33.1 clips/s · 4 min 40 s left · data 3 %",
       "step 125/400 · loss 0.5000 · 33.1 clips/s · 4 min 35 s left · data 3 %"]
+
+
+def test_the_rate_of_a_pass_over_the_features_leaves_out_the_pass_before(tmp_path, capsys, monkeypatch):
+  now = [0.0]
+  monkeypatch.setattr(writer.time, "monotonic", lambda: now[0])
+  with make(tmp_path, progress=True, total_steps=1) as w:
+    tick = Tick(w, lambda: None)
+    for seconds, clips in ((100, 200), (20, 20)):
+      for part in (1, 2):
+        now[0] += seconds / 2
+        tick(part * clips // 2, clips)
+  assert [line.split(" · ")[:2] for line in capsys.readouterr().err.splitlines()] == [
+      ["features 100/200 clips", "2.0 clips/s"], ["features 200/200 clips", "2.0 clips/s"],
+      ["features 10/20 clips", "1.0 clips/s"], ["features 20/20 clips", "1.0 clips/s"]]
 
 
 def test_on_a_terminal_progress_is_one_live_line(tmp_path, monkeypatch):

@@ -46,7 +46,7 @@ def make_batches(config: ConfigDict, manifest: manifests.Manifest, begin: startu
         manifest, config, manifest.rows(split), batch=size, views=views, crops=config.eval.crops, cache=cache), failed))
   with clock("features"):
     seen, unseen = compute_features(config, manifest, begin.model, state.params, state.batch_stats, folder, mesh,
-                                    Tick(writer, clock, stop))
+                                    Tick(writer, stop))
   failed |= seen.failed | unseen.failed
   kind: Any = kept_as(manifest)
   return Batches(kind.train_batches(seen, manifest, config, start_step=start_step),

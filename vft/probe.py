@@ -142,7 +142,7 @@ def _train(config: ConfigDict, manifest: Manifest, folder: Path, mesh: jax.shard
     print(begin.summary, file=sys.stderr)
   with clock("features"):
     seen, unseen = batches.compute_features(config, manifest, begin.model, begin.params, begin.batch_stats, folder,
-                                            mesh, Tick(writer, clock, stop))
+                                            mesh, Tick(writer, stop))
     count = skipped.write_skipped(manifest.shown, seen.failed | unseen.failed, folder / "skipped.csv", config)
   with clock("grid"):
     seeds = range(config.seed, config.seed + config.probe.seeds)
