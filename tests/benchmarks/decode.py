@@ -8,10 +8,11 @@ installed take part. With --cache: epochs of training batches decoded, and read 
 """
 import argparse
 import functools
-import importlib.util
 import multiprocessing
 import os
 import platform
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -121,9 +122,17 @@ def main() -> None:
       compare(paths, args.rounds, args.clips, args.processes)
 
 
+def loads(package: str) -> bool:
+  """Whether a package is here and its libraries, too; says why not."""
+  if subprocess.run([sys.executable, "-c", f"import {package}"], capture_output=True).returncode:
+    print(f"{package} cannot be imported here: left out")
+    return False
+  return True
+
+
 def compare(paths: list[str], rounds: int, count: int, processes: int) -> None:
   """Prints clips a second of every reader, and the medians of the rounds' ratios to ours."""
-  names = [name for name in READERS if importlib.util.find_spec(NEEDS[name])]
+  names = [name for name in READERS if loads(NEEDS[name])]
   rng, spawn = np.random.default_rng(1), multiprocessing.get_context("spawn")
   last = int(SECONDS * FPS) - STRIDE * FRAMES
   wall, cpu = ({name: np.zeros(rounds) for name in names} for _ in range(2))  # s of a round

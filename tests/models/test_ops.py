@@ -9,7 +9,7 @@ from flax import linen as nn
 from jax import lax
 
 from vft.models import ops
-from vft.models.ops import convolution
+from vft.models.ops import convolution, winograd
 
 DIMENSIONS = {2: ("NHWC", "HWIO", "NHWC"), 3: ("NDHWC", "DHWIO", "NDHWC")}
 RNG = np.random.default_rng(0)
@@ -40,8 +40,11 @@ def normal(*shape):
 def test_convolution_by_products_equals_the_library(monkeypatch, size, kernel, strides, padding):
   monkeypatch.setattr(convolution, "SMALL", 0)
   monkeypatch.setattr(convolution, "PIECE", 1000)  # one frame or several
-  x, k = normal(2, *size, 3), normal(*kernel, 3, 4)
-  numbers = DIMENSIONS[len(size)]
+  check_equal(normal(2, *size, 3), normal(*kernel, 3, 4), strides, padding)
+
+
+def check_equal(x, k, strides, padding):
+  numbers = DIMENSIONS[k.ndim - 2]
   library = functools.partial(lax.conv_general_dilated, window_strides=strides, padding=padding,
                               dimension_numbers=numbers)
   ours = functools.partial(ops.conv, strides=strides, padding=padding, dimension_numbers=numbers)
@@ -51,6 +54,21 @@ def test_convolution_by_products_equals_the_library(monkeypatch, size, kernel, s
   ours = jax.jit(jax.grad(lambda x, k: (ours(x, k) * weight).sum(), argnums=(0, 1)))(x, k)
   theirs = jax.jit(jax.grad(lambda x, k: (library(x, k) * weight).sum(), argnums=(0, 1)))(x, k)
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5 * np.abs(b).max()), ours, theirs)
+
+
+@pytest.mark.parametrize("size, kernel, padding", [
+    ((3, 9, 10), (3, 3, 3), "SAME"),
+    ((2, 12, 15), (1, 3, 3), [(0, 0), (1, 2), (0, 1)]),
+    ((4, 11, 13), (2, 3, 3), "VALID"),
+    ((10, 17), (3, 3), "SAME"),
+])
+def test_convolution_by_fewer_products_equals_the_library(monkeypatch, size, kernel, padding):
+  monkeypatch.setattr(convolution, "SMALL", 0)
+  taken, products = [], winograd.products
+  monkeypatch.setattr(winograd, "products", lambda *a: taken.append(a) or products(*a))
+  monkeypatch.setattr(winograd, "PIECE", 50_000)  # a frame or several
+  check_equal(normal(2, *size, 32), normal(*kernel, 32, 40) / 17, (1,) * len(size), padding)
+  assert taken
 
 
 def test_clips_on_four_devices_equal_those_on_one(monkeypatch):

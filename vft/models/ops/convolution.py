@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from vft.models.ops import winograd
 from vft.models.ops.lowering import lowering
 
 SMALL = 1e8  # products; below this little is gained, and the library compiles sooner
@@ -91,10 +92,14 @@ def _shift(x, frames: int, length: int):
 def _products(x, kernel, strides, pads):
   (taps, *_, d), (t, h, w) = kernel.shape, _outputs(x, kernel.shape, strides, pads)
   steps, front, first = _time(taps, strides[0], pads[0][0])
-  frames, patches = _pieces(x, kernel.shape, strides, pads)
-  kernel = jnp.pad(kernel, ((front, steps * strides[0] - taps - front), *((0, 0),) * 4)).reshape(steps, -1, d)
-  kernel = kernel.transpose(1, 0, 2).reshape(-1, steps * d)
-  parts = lax.map(lambda piece: patches(piece) @ kernel, frames).reshape(x.shape[0], -1, h, w, steps, d)
+  if winograd.fits(x, kernel.shape, strides, (t, h, w)):
+    parts = winograd.products(x, kernel, pads[1:], h, w)
+  else:
+    frames, patches = _pieces(x, kernel.shape, strides, pads)
+    kernel = jnp.pad(kernel, ((front, steps * strides[0] - taps - front), *((0, 0),) * 4)).reshape(steps, -1, d)
+    kernel = kernel.transpose(1, 0, 2).reshape(-1, steps * d)
+    parts = lax.map(lambda piece: patches(piece) @ kernel, frames)
+  parts = parts.reshape(x.shape[0], -1, h, w, steps, d)
   return functools.reduce(operator.add, (_shift(parts[..., i, :], -first - i, t) for i in range(steps)))
 
 
