@@ -123,7 +123,7 @@ def main() -> None:
 
 
 def loads(package: str) -> bool:
-  """Whether a package is here and its libraries, too; says why not."""
+  """Whether a package is here and its libraries, too; says where not."""
   if subprocess.run([sys.executable, "-c", f"import {package}"], capture_output=True).returncode:
     print(f"{package} cannot be imported here: left out")
     return False

@@ -83,17 +83,17 @@ def plot(known: dict[str, dict[str, dict[str, float]]], path: Path) -> None:
 
 def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-  parser.add_argument("names", nargs="*", choices=[*SIZES, []], default=list(SIZES))
+  parser.add_argument("names", nargs="*", choices=[*SIZES, []], help="default: all")
   parser.add_argument("--sizes", nargs="+", type=int, help="others than the usual")
   parser.add_argument("--output", type=Path, default=Path("runs/growth"))
   args = parser.parse_args()
   args.output.mkdir(parents=True, exist_ok=True)
-  file = args.output.resolve() / "growth.json"
-  for name in args.names:
+  file, names = args.output.resolve() / "growth.json", args.names or list(SIZES)
+  for name in names:
     measure(name, args.sizes or list(SIZES[name]), file)
   known = json.loads(file.read_text())
   print(f"{platform.machine()}, {os.cpu_count()} cores, jax {jax.__version__}")
-  for name in args.names:
+  for name in names:
     fit(name, known[name])
   if any(len(sizes) > 1 for sizes in known.values()):
     plot(known, args.output / "growth.png")
