@@ -130,8 +130,8 @@ def test_the_rate_of_a_pass_over_the_features_leaves_out_the_pass_before(tmp_pat
   now = [0.0]
   monkeypatch.setattr(writer.time, "monotonic", lambda: now[0])
   with make(tmp_path, progress=True, total_steps=1) as w:
-    tick = Tick(w, lambda: None)
     for seconds, clips in ((100, 200), (20, 20)):
+      tick = Tick(w, lambda: None)
       for part in (1, 2):
         now[0] += seconds / 2
         tick(part * clips // 2, clips)

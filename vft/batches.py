@@ -46,7 +46,7 @@ def make_batches(config: ConfigDict, manifest: manifests.Manifest, begin: startu
         manifest, config, manifest.rows(split), batch=size, views=views, crops=config.eval.crops, cache=cache), failed))
   with clock("features"):
     seen, unseen = compute_features(config, manifest, begin.model, state.params, state.batch_stats, folder, mesh,
-                                    Tick(writer, stop))
+                                    partial(Tick, writer, stop))
   failed |= seen.failed | unseen.failed
   kind: Any = kept_as(manifest)
   return Batches(kind.train_batches(seen, manifest, config, start_step=start_step),
@@ -60,12 +60,15 @@ def kept_as(manifest: manifests.Manifest) -> Any:
 
 def compute_features(config: ConfigDict, manifest: manifests.Manifest, model: Any, params: Mapping[str, Any],
                      batch_stats: Mapping[str, Any], folder: Path, mesh: jax.sharding.Mesh,
-                     tick: Callable[[int, int], None]) -> tuple[features.Features, features.Features]:
-  """Of the training clips and of those held out, by one pass of the trunk where they are not on the disk yet."""
-  compute = partial(features.compute, model, params, batch_stats, manifest.shown, config, mesh=mesh, tick=tick)
-  seen = compute(manifest.clip_rows("train"), views=1, train=True)
+                     tick: Callable[[], Callable[[int, int], None]]) -> tuple[features.Features, features.Features]:
+  """Of the training clips and of those held out, by one pass of the trunk where they are not on the disk yet.
+
+  `tick` makes the progress of a pass, as features.compute takes it.
+  """
+  compute = partial(features.compute, model, params, batch_stats, manifest.shown, config, mesh=mesh)
+  seen = compute(manifest.clip_rows("train"), views=1, train=True, tick=tick())
   held_out = np.sort(np.concatenate([manifest.clip_rows("val"), manifest.clip_rows("test")]))
-  unseen = compute(held_out, views=config.eval.views, train=False)
+  unseen = compute(held_out, views=config.eval.views, train=False, tick=tick())
   workdirs.write_json(folder / "features.json", features.summary(seen, unseen))
   return seen, unseen
 

@@ -99,19 +99,13 @@ class StopHook:
 
 
 class Tick:
-  """Progress of the passes over the features, one after the other."""
+  """Progress of a pass over the features, from now on."""
 
   def __init__(self, writer: Writer, stop: Stop):
-    self._writer, self._stop = writer, stop
-    self._since = self._last = time.monotonic()
-    self._done = 0
+    self._writer, self._stop, self._since = writer, stop, time.monotonic()
 
   def __call__(self, done: int, total: int) -> None:
-    now = time.monotonic()
-    if done <= self._done:  # the next pass: it began when the one before it ended
-      self._since = self._last
-    self._done, self._last = done, now
-    self._writer.status(f"features {done}/{total} clips", done / max(now - self._since, 1e-9), done, total)
+    self._writer.status(f"features {done}/{total} clips", done / max(time.monotonic() - self._since, 1e-9), done, total)
     self._stop()
 
 

@@ -6,6 +6,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +143,7 @@ def _train(config: ConfigDict, manifest: Manifest, folder: Path, mesh: jax.shard
     print(begin.summary, file=sys.stderr)
   with clock("features"):
     seen, unseen = batches.compute_features(config, manifest, begin.model, begin.params, begin.batch_stats, folder,
-                                            mesh, Tick(writer, stop))
+                                            mesh, partial(Tick, writer, stop))
     count = skipped.write_skipped(manifest.shown, seen.failed | unseen.failed, folder / "skipped.csv", config)
   with clock("grid"):
     seeds = range(config.seed, config.seed + config.probe.seeds)
