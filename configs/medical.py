@@ -1,6 +1,6 @@
 """Head-only fine-tuning of I3D (Kinetics-400) on the simulated echocardiography cine.
 
-2 CPU cores, 4 min 13 s beside other work, without controls, test accuracy per simulated patient 0.71 [0.62, 0.80].
+2 CPU cores, 2 min 32 s without controls, test accuracy per simulated patient 0.71 [0.62, 0.80].
 
   python -m vft.main --config=configs/medical.py
 """
