@@ -63,13 +63,13 @@ def ours(path: str, numbers: np.ndarray) -> np.ndarray:
 
 
 def decord(path: str, numbers: np.ndarray) -> np.ndarray:
-  import decord
+  import decord  # pyright: ignore[reportMissingImports]
   video = decord.VideoReader(path, width=RESIZE * 4 // 3, height=RESIZE, num_threads=1)
   return video.get_batch(numbers).asnumpy()
 
 
 def opencv(path: str, numbers: np.ndarray) -> np.ndarray:
-  import cv2
+  import cv2  # pyright: ignore[reportMissingImports]
   cv2.setNumThreads(1)
   video = cv2.VideoCapture(path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
   video.set(cv2.CAP_PROP_POS_FRAMES, int(numbers[0]))
@@ -84,8 +84,8 @@ def opencv(path: str, numbers: np.ndarray) -> np.ndarray:
 
 
 def torchcodec(path: str, numbers: np.ndarray) -> np.ndarray:
-  import torch
-  from torchcodec import decoders, transforms
+  import torch  # pyright: ignore[reportMissingImports]
+  from torchcodec import decoders, transforms  # pyright: ignore[reportMissingImports]
   torch.set_num_threads(1)
   video = decoders.VideoDecoder(path, seek_mode="approximate", num_ffmpeg_threads=1, dimension_order="NHWC",
                                 transforms=[transforms.Resize((RESIZE, RESIZE * 4 // 3))])

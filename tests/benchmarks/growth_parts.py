@@ -20,6 +20,7 @@ from tests.clips import write_clip
 from tests.tiny_net import TinyNet
 from vft import config as configs
 from vft import evaluate, features, forward, models, objective, optim, run, sharding, stats, train, trees
+from vft import workdir as workdirs
 from vft.check import command as check
 from vft.data import manifest as manifests
 from vft.data import pipeline
@@ -100,7 +101,7 @@ def clips(count: int, folder: Path) -> dict[str, float]:
     with timer("check"):
       check.check(config, place / "check")
     with timer("manifest"):
-      manifest = run.load_manifest(config, place)
+      manifest = workdirs.load_manifest(config, place)
     variables = jax.jit(TinyNet().init)(jax.random.key(0), jnp.zeros((1, 8, 32, 32, 3)))
     params, statistics = (trees.flatten(jax.tree.map(np.asarray, variables[k])) for k in ("params", "batch_stats"))
     compute = partial(features.compute, TinyNet(), params, statistics, manifest, config, views=1, train=False,
@@ -131,8 +132,8 @@ def step(frames: int, size: int) -> dict[str, float]:
   params = {k: rng.normal(0, 0.02, x.shape).astype(np.float32) for k, x in trees.flatten(shapes["params"]).items()}
   tx, mesh, pixels = optax.sgd(1e-3), sharding.make_mesh(), forward.make_pixels(config, model)
   loss = objective.make_loss(config, (Task(classes=("a", "b", "c")),), {"label": np.arange(3)})
-  one = train.make_train_step(partial(forward.logits, model, pixels=pixels, train=True, train_trunk=True), loss, tx,
-                              frozenset(params))
+  run_model = partial(forward.logits, model, pixels=pixels, train=True, train_trunk=True)
+  one: Any = train.make_train_step(run_model, loss, tx, frozenset(params))
   batch = {"video": rng.integers(0, 256, (1, 1, frames, size, size, 3), np.uint8), "label": {"label": np.zeros(1, int)},
            "row": np.zeros(1, np.int32), "copy": np.zeros(1, np.int32), "mask": np.ones(1, bool)}
   batch, state = sharding.put_batch(batch, mesh), train.make_state(params, {}, tx, mesh)
