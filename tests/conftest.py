@@ -15,6 +15,7 @@ import pytest
 from absl import flags
 
 from tests import tiny
+from tests.faults import pytest_collection_modifyitems, pytest_configure  # noqa: F401
 
 if not flags.FLAGS.is_parsed():
   flags.FLAGS.mark_as_parsed()  # grain reads its flags

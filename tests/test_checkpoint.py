@@ -46,6 +46,7 @@ def test_steps_saved_without_a_score_are_never_best(tmp_path):
   assert (store.newest(), store.best()) == (2, 1)
 
 
+@pytest.mark.fault("F37", "one bit flipped", "set aside as damaged-3; older step used")
 def test_flipped_bit_is_found_and_the_older_step_is_used(tmp_path, caplog):
   fill(tmp_path)
   damage(tmp_path, 3)
@@ -55,6 +56,8 @@ def test_flipped_bit_is_found_and_the_older_step_is_used(tmp_path, caplog):
   assert (tmp_path / "damaged-3").is_dir()
 
 
+@pytest.mark.fault("F36", "metadata cut, manifest.ocdbt deleted", "set aside with a warning")
+@pytest.mark.fault("F38", "all steps damaged", "exit 4, never a silent start from zero")
 def test_cut_metadata_and_lost_files_are_found(tmp_path):
   fill(tmp_path)
   (tmp_path / "3" / "_CHECKPOINT_METADATA").write_text("{")
@@ -64,6 +67,7 @@ def test_cut_metadata_and_lost_files_are_found(tmp_path):
     checkpoint.Checkpoints(tmp_path)
 
 
+@pytest.mark.fault("F34", "step without its digests", "older step used")
 def test_kill_before_the_digests_leaves_the_older_step(tmp_path):
   fill(tmp_path, steps=(1, 2), scores=(0.1, 0.2))
   (tmp_path / "2" / checkpoint.DIGESTS).unlink()

@@ -70,6 +70,7 @@ def finished(config_file, tmp_path_factory):
   return folder
 
 
+@pytest.mark.fault("F31", "--config.groups.head.lr=nan", "exit 2: 'expected a finite number'")
 @pytest.mark.parametrize(("flags", "words"), [
     (["--config=medical", "--config.train.bach=3"], ["config.train.bach is unknown; did you mean 'train.batch'?"]),
     (["--config=medical", "--config.train.batch=eight"], ["config.train.batch=eight", "invalid literal for int()"]),
@@ -95,6 +96,7 @@ def test_a_mistake_in_a_config_file_exits_2_and_names_the_cure(vft, tmp_path, li
   fails(vft("train", "--config=mine.py"), 2, *words)
 
 
+@pytest.mark.fault("F32b", "batch 6 on 4 devices", "exit 2: '--config.train.batch=4 or 8'")
 def test_a_batch_that_the_devices_cannot_share_exits_2_with_two_that_they_can(vft, config_file):
   fails(vft("train", f"--config={config_file}", "--config.train.batch=6"), 2,
         "config.train.batch is 6, devices 4", "--config.train.batch=4 or 8")
@@ -105,6 +107,7 @@ def test_classes_other_than_the_config_counts_exit_2_with_their_names(vft, confi
         "config.model.num_classes is 3, but the data has 2 classes: fast, slow", "Set it to 2")
 
 
+@pytest.mark.fault("F24", "missing file in the list of a run", "exit 3 over max_bad_fraction, file named")
 @pytest.mark.parametrize(("change", "words"), [
     (lambda rows: [*rows[:4], (rows[4][0], "", rows[4][2]), *rows[5:]], ["changed.csv, line 6: no label", "p2_0.mp4"]),
     (lambda rows: rows[:3], ["No clips in"]),
@@ -154,11 +157,13 @@ def test_the_same_command_on_a_finished_run_prints_its_table_and_trains_nothing(
   assert state() == before
 
 
+@pytest.mark.fault("F39", "config changed on resume", "exit 2: 'train.epochs: 1 -> 3'; harmless ones pass")
 def test_a_changed_config_on_a_run_exits_2_with_the_difference(vft, config_file, finished):
   fails(vft("train", f"--config={config_file}", f"--workdir={finished}", "--config.train.epochs=3",
             "--config.data.workers=2"), 2, "train.epochs: 1 -> 3\nGive another --workdir")
 
 
+@pytest.mark.fault("F39h", "two runs in one folder", "exit 5: who holds it, since when")
 def test_a_second_run_in_the_same_folder_is_told_who_is_there(vft, config_file, finished):
   with workdirs.locked(finished):
     fails(vft("train", f"--config={config_file}", f"--workdir={finished}"), 5, f"{finished} is in use by process ",
@@ -226,6 +231,7 @@ def train_steps(workdir):
   return [r["step"] for r in map(json.loads, (x for x in lines if x.endswith("\n"))) if r["split"] == "train"]
 
 
+@pytest.mark.fault("F44", "SIGTERM in mid-training", "saved, exit 143; the same command goes on")
 def test_sigterm_saves_and_exits_143_and_the_same_command_goes_on(vft, config_file, tmp_path):
   workdir = tmp_path / "run"
   flags = [f"--config={config_file}", f"--workdir={workdir}", "--config.train.epochs=100",

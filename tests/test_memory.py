@@ -52,6 +52,7 @@ def test_the_state_and_the_batch_are_in_the_forecast():
   assert held * 0.9 < need.arguments <= held and need.results < 0.1 * held < need.temporaries  # `copy` is not read
 
 
+@pytest.mark.fault("F32", "step larger than the memory", "exit 2 before it: sizes, three flags with forecasts")
 def test_a_step_that_does_not_fit_is_not_run_and_three_flags_say_what_would():
   step, state, mesh, compiled = ahead(make_config(memory_gb=1e-4))
   with pytest.raises(ConfigError, match=(
@@ -85,6 +86,7 @@ def test_room_is_what_the_config_says_or_what_this_host_and_its_control_group_ha
   assert memory.room(make_config(), here=0) < 3 * 10**7
 
 
+@pytest.mark.fault("F32", "RESOURCE_EXHAUSTED", "exit 5: sizes and flags")
 def test_a_device_out_of_memory_ends_in_one_message_with_sizes_and_three_flags():
   said = (r"(?s)RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes\.\nBatch 8 .*112 x 112.*"
           r"remat=blocks\n.*accum=2\n.*dtype=bfloat16\n.*eval\.chunk=1")

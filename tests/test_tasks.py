@@ -22,6 +22,7 @@ def test_cells_become_numbers_and_empty_ones_are_missing(task, cells, want):
   assert tasks.known(task, got).tolist() == [cell not in ("", "nan") for cell in cells]
 
 
+@pytest.mark.fault("F22", "label 'polpy' in line 3", 'exit 3: "did you mean \'polyp\'?"')
 @pytest.mark.parametrize("task, cell, words", [
     (SINGLE, "polpy", r"line 3: label 'polpy' unknown; did you mean 'polyp'"),
     (MANY, "blood|smoek", r"line 3: tags 'smoek' unknown; did you mean 'smoke'"),

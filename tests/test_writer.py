@@ -76,6 +76,7 @@ def test_tensorboard_forgets_what_a_resumed_run_repeats(tmp_path):
   assert [(x.step, x.value) for x in events(tmp_path).Scalars("train/loss")] == [(10, 1.0), (20, 0.0)]
 
 
+@pytest.mark.fault("F54", "TensorBoard's and metrics' files cannot be written", "one warning each; the run goes on")
 def test_a_failing_disk_costs_one_warning_and_the_run_goes_on(tmp_path, caplog):
   (tmp_path / "metrics.jsonl").mkdir()  # cannot be appended to, even by root
   (tmp_path / "tb").write_text("")
@@ -87,6 +88,7 @@ def test_a_failing_disk_costs_one_warning_and_the_run_goes_on(tmp_path, caplog):
       "Cannot write TensorBoard's files", "Cannot write metrics.jsonl"]
 
 
+@pytest.mark.fault("F54", "disk of the metrics full", "one warning each; the run goes on")
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux only")
 def test_a_disk_that_fills_up_while_training_does_not_hang(tmp_path, caplog):
   (tmp_path / "metrics.jsonl").symlink_to("/dev/full")

@@ -61,6 +61,7 @@ def test_published_weights_with_a_new_head_leave_the_head_and_list_the_old_one()
     convert.load(shapes, "i3d_k400", model=model)
 
 
+@pytest.mark.fault("F39f", "weights of another architecture", "exit 4: lists, shapes, 99.1 % of the trunk")
 def test_a_trunk_in_part_is_an_error_with_the_lists_and_the_share(tmp_path):
   arrays = foreign(SHAPES)
   arrays["params/Mixed_9z/kernel"] = arrays.pop("params/Mixed_3b/Branch_0/Conv3d_0a_1x1/Conv_0/kernel")
@@ -89,6 +90,7 @@ class Evil:
     return os.system, (f"touch {self.marker}",)
 
 
+@pytest.mark.fault("F55", "malicious .pkl through convert.load", "exit 4: 'contains code (posix.system)'; nothing ran")
 def test_code_in_a_pickle_does_not_run(tmp_path):
   path, marker = tmp_path / "evil.pkl", tmp_path / "marker"
   path.write_bytes(pickle.dumps({"params": {"a": np.zeros(2), "b": Evil(marker)}}))

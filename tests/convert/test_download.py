@@ -224,6 +224,7 @@ def test_a_web_page_in_place_of_the_file_is_named(server, get, tmp_path):
   fails(get, tmp_path, "gives a web page, not a file", kept=None)
 
 
+@pytest.mark.fault("F53", "no server at all", "exit 4: 'refused'; the part is kept")
 def test_no_server_at_all(server, get, tmp_path):
   server.address = "http://127.0.0.1:1"
   fails(get, tmp_path, "refused", kept=None)
@@ -269,6 +270,7 @@ def test_two_processes_share_one_download(server, tmp_path):
   assert len(server.asked) == 1
 
 
+@pytest.mark.fault("F53", "VFT_OFFLINE=1", "not asked; the place to put the file is said")
 def test_the_hub_is_asked_at_its_endpoint_and_offline_not_at_all(server, tmp_path, monkeypatch):
   monkeypatch.setenv("HF_ENDPOINT", server.address)
   monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))

@@ -74,6 +74,8 @@ def write_zip(path, payload, members=(("data/0", bytes(4096)),), how=zipfile.ZIP
   return path
 
 
+@pytest.mark.fault("F55", "malicious .pth: zip, old and numpy, 5 protocols",
+                   "exit 4: 'contains code (posix.system)'; nothing ran")
 @pytest.mark.parametrize("protocol", range(5))
 @pytest.mark.parametrize("layout", ["zip", "old", "numpy"])
 def test_code_is_refused_by_its_name_and_does_not_run(tmp_path, layout, protocol):
@@ -188,6 +190,8 @@ def one(**changed):
   return {"a": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24], **changed}}
 
 
+@pytest.mark.fault("F56", "safetensors header that lies, 17 ways", "exit 4; memory bounded")
+@pytest.mark.fault("F57", "safetensors with a key twice", 'exit 4: "the key \'a\' twice"')
 @pytest.mark.parametrize(("header", "words"), [
     (one(shape=[2, 4]), "'a' of the shape [2, 4] in 24 bytes"),
     (one(data_offsets=[0, 48], shape=[12]), "end elsewhere"),
@@ -203,6 +207,7 @@ def test_a_safetensors_header_that_lies_is_refused(tmp_path, bounded, header, wo
   refuse(write_safetensors(tmp_path / "w.safetensors", header), words)
 
 
+@pytest.mark.fault("F56", "safetensors header of a false length", "exit 4; memory bounded")
 @pytest.mark.parametrize("length", [2**63, 2**40, 10**8, 300, 7])
 def test_a_safetensors_header_of_another_length_is_refused(tmp_path, bounded, length):
   refuse(write_safetensors(tmp_path / "w.safetensors", one(), length=length), "damaged")
@@ -226,6 +231,7 @@ def test_our_own_files_say_what_they_are_and_can_be_asked_without_their_arrays(t
   assert not formats.describe(FILES / "zip.pth").own
 
 
+@pytest.mark.fault("F58", ".npz with an array of objects", "exit 4: 'a pickle of objects'; nothing ran")
 def test_npz(tmp_path):
   np.savez(tmp_path / "a.npz", **{"params/x": BASE, "note": "text", "h": BASE.astype(np.float16)})
   np.savez_compressed(tmp_path / "b.npz", **{"params/x": BASE.reshape(2, 12)})
@@ -236,6 +242,7 @@ def test_npz(tmp_path):
   assert not (tmp_path / "marker").exists()
 
 
+@pytest.mark.fault("F58", ".npz that unfolds to 32 MB, or lies", "exit 4; memory bounded")
 def test_an_npz_that_lies_or_unfolds_is_refused(tmp_path, bounded):
   def member(shape, data):
     out = io.BytesIO()

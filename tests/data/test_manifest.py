@@ -56,6 +56,7 @@ def test_a_saved_manifest_comes_back_equal(tmp_path):
   assert (back.rows("train") == made.rows("train")).all()
 
 
+@pytest.mark.fault("F21", "no column of patients", "warning; result says 'grouped by video'")
 def test_without_patients_each_video_is_its_own_group_and_a_warning_says_so(tmp_path):
   made = manifest.make_manifest(make_folder(tmp_path, header="path,label"))
   assert made.grouped_by == "video" and made.groups(np.array([3])).tolist() == ["1_1.mp4"]
@@ -70,6 +71,7 @@ def test_too_many_bad_videos_stop_the_run_with_reasons(tmp_path):
     manifest.make_manifest(config)
 
 
+@pytest.mark.fault("F1", "zero-byte .mp4", "skipped as 'empty file', counted; the run goes on")
 def test_a_few_bad_videos_are_skipped_with_a_reason(tmp_path):
   config = make_folder(tmp_path)
   (tmp_path / "0_0.mp4").write_bytes(b"")
@@ -100,6 +102,7 @@ def test_a_span_after_the_end_is_skipped(tmp_path):
   assert made.table.reason[0] == "starts after the end: 5 s of 1 s"
 
 
+@pytest.mark.fault("F18", "copy of a file in train and test", "exit 3, both named")
 def test_the_same_bytes_in_two_splits_are_an_error(tmp_path):
   config = make_folder(tmp_path)
   lines = (tmp_path / "list.csv").read_text().splitlines()
@@ -111,6 +114,7 @@ def test_the_same_bytes_in_two_splits_are_an_error(tmp_path):
     manifest.make_manifest(config)
 
 
+@pytest.mark.fault("F10", "videos shorter than the clip", "last frame repeated; a warning counts them")
 def test_short_clips_are_counted(tmp_path):
   config = make_folder(tmp_path)
   config.data.num_frames = 20

@@ -155,6 +155,7 @@ def test_a_clip_that_fails_later_is_masked_and_keeps_its_row(made, tmp_path, mon
   assert batch["mask"].tolist() == [True, False] and batch["row"].tolist() == [2, 3] and not batch["video"][1].any()
 
 
+@pytest.mark.fault("F26", "fewer clips than a batch", "exit 3: '12 training clips are fewer than a batch of 64'")
 def test_impossible_batches_are_named(made):
   with pytest.raises(DataError, match="12 training clips are fewer than a batch of 64"):
     pipeline.train_batches(made, make_config(), batch=64, start_step=0)

@@ -45,6 +45,7 @@ def test_times_may_come_in_any_order(tmp_path):
   assert numbers(write_clip(tmp_path / "a.mp4"), 0.5, 0.1, 0.5, 0.0) == [5, 1, 5, 0]
 
 
+@pytest.mark.fault("F7", "variable frame rate", "frames chosen by time stamp")
 def test_variable_frame_rate_is_sampled_by_time(tmp_path):
   path = write_clip(tmp_path / "a.mp4", pts_ms=[0, 10, 20, 500, 520, 4000, 4200, 8000, 8500, 9000])
   assert numbers(path, 0.02, 0.4, 4.2, 7.0, 8.9) == [2, 3, 6, 7, 9]
@@ -61,6 +62,8 @@ def test_a_seek_shows_the_same_frames_as_decoding_from_the_start(tmp_path, name)
     assert (read(path, *times[first:first + 2]) == whole[first:first + 2]).all()
 
 
+@pytest.mark.fault("F12", "10-bit h264, HEVC and AV1", "same values as of 8 bits")
+@pytest.mark.fault("F14", "mkv, webm and gif without a frame count", "read; length known")
 @pytest.mark.parametrize("name, codec, pix_fmt", [
     ("a.mkv", "ffv1", "gray"), ("a.mkv", "ffv1", "gray16le"), ("a.webm", "libvpx-vp9", "yuv420p"),
     ("a.gif", "gif", "rgb8"), ("a.avi", "mjpeg", "yuvj420p"), ("a.mov", "libx264", "yuv420p10le"),
@@ -85,6 +88,7 @@ def write_grey(path, values, pix_fmt="gray16le"):
   return str(path)
 
 
+@pytest.mark.fault("F13", "grey video of 16 bits", "three channels, windowed as configured")
 @pytest.mark.parametrize("window, expected", [((), [0, 8]), ((1000, 2000), [0, 255]), ((2000, 4000), [0, 128])])
 def test_grey_of_16_bits_is_windowed_as_configured(tmp_path, window, expected):
   values = np.zeros((2, 48, 64), np.uint16)
@@ -99,6 +103,7 @@ def test_a_window_leaves_colour_as_it_is(tmp_path):
   assert (readers.read_clip(path, np.array([0.5]), resize=16, max_pixels=LIMIT, window=(5, 5)) == read(path, 0.5)).all()
 
 
+@pytest.mark.fault("F15", "first time stamp is not 0", "time counts from the first frame")
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts"])
 def test_time_counts_from_the_first_frame_whatever_its_stamp(tmp_path, name):
   path = write_clip(tmp_path / name, pts_ms=[7000 + 100 * i for i in range(10)])
@@ -106,12 +111,14 @@ def test_time_counts_from_the_first_frame_whatever_its_stamp(tmp_path, name):
   assert readers.probe(path, max_pixels=LIMIT).duration_s == pytest.approx(1.0, abs=0.01)
 
 
+@pytest.mark.fault("F11", "63 x 47 pixels", "read")
 def test_odd_sizes_are_read(tmp_path):
   path = write_clip(tmp_path / "a.mp4", frames(4, 47, 63), pix_fmt="yuv444p")
   assert read(path, 0.1, resize=31).shape == (1, 31, 31, 3)
   assert readers.probe(path, max_pixels=LIMIT).width == 63
 
 
+@pytest.mark.fault("F8", "rotated video of a phone", "frames upright")
 def test_a_phone_video_is_turned_upright(tmp_path):
   video = frames(4, 48, 64, first=20, step=0)
   video[:, :, 32:] = 220  # the right half is bright: after a quarter turn clockwise, the lower half
@@ -129,6 +136,7 @@ def test_the_centre_square_is_kept(tmp_path):
   assert read(write_clip(tmp_path / "a.mp4", video), 0.0, resize=32)[0, :, 2:-2].min() > 200
 
 
+@pytest.mark.fault("F9", "one-frame video", "its frame is repeated")
 def test_one_frame_is_a_video(tmp_path):
   path = write_clip(tmp_path / "a.mp4", frames(1))
   assert numbers(path, 0, 1, 2) == [0, 0, 0]
@@ -141,6 +149,10 @@ def test_bytes_and_file_are_read_alike(tmp_path):
     assert (read(file.read(), 0.3, 0.4) == read(path, 0.3, 0.4)).all()
 
 
+@pytest.mark.fault("F5", "text named .mp4", 'skipped: "not a video: starts with \'hello\'"')
+@pytest.mark.fault("F6", "a file with sound only", "skipped: 'no video stream (found: audio)'")
+@pytest.mark.fault("F24", "missing file, broken link, folder or pipe named .mp4",
+                   "skipped, each by its reason and resolved path")
 def test_what_is_no_video_is_named(tmp_path):
   (tmp_path / "empty.mp4").touch()
   (tmp_path / "text.mp4").write_text("hello, this is a page")
@@ -161,6 +173,8 @@ def test_what_is_no_video_is_named(tmp_path):
   assert fault("http://127.0.0.1:9/a.mp4").startswith("no such file")
 
 
+@pytest.mark.fault("F2", "mp4 cut off before its index", "skipped: 'cut off: moov atom missing; copy it again'")
+@pytest.mark.fault("F3", "mp4 with its index first, and mkv, cut off", "skipped: 'cut off: 1234 of 2057 bytes'")
 @pytest.mark.parametrize("name, faststart, start", [
     ("a.mp4", False, "cut off: moov atom missing"), ("a.mp4", True, r"cut off: \d+ of \d+ bytes"),
     ("a.mkv", False, r"cut off: \d.\d of 6.0 s")])
@@ -171,6 +185,7 @@ def test_a_cut_file_is_found_out(tmp_path, name, faststart, start):
   assert re.match(start, fault(str(path)))
 
 
+@pytest.mark.fault("F4", "random bytes in the payload, at its start or end", "skipped: 'damaged: ...'")
 @pytest.mark.parametrize("share, start", [(0.0, "damaged: no frame can be decoded"), (0.7, "damaged: decoding stops")])
 def test_damage_is_found_out_at_the_start_and_at_the_end(tmp_path, share, start):
   path = tmp_path / "a.mp4"
@@ -192,6 +207,7 @@ def test_a_huge_frame_is_refused_before_decoding(tmp_path):
     readers.read_clip(path, np.zeros(1), resize=8, max_pixels=3000)
 
 
+@pytest.mark.fault("F17", "16384 x 16384 frame in few bytes", "skipped before decoding: 'over data.max_pixels'")
 def test_a_bomb_of_few_bytes_is_refused_by_its_header(tmp_path):
   path = tmp_path / "a.avi"
   write_clip(path, codec="ffv1")
@@ -202,6 +218,7 @@ def test_a_bomb_of_few_bytes_is_refused_by_its_header(tmp_path):
   assert "over data.max_pixels 64000000" in fault(str(path), 64_000_000)
 
 
+@pytest.mark.fault("F17", "3072 x 3072 frame over the limit", "refused; less memory than one frame")
 @pytest.mark.parametrize("name, codec", [("a.mp4", "libx264"), ("a.webm", "libvpx-vp9"), ("a.mkv", "ffv1")])
 def test_a_large_frame_is_not_even_decoded_by_opening_its_file(tmp_path, name, codec):
   path = write_clip(tmp_path / name, np.broadcast_to(np.uint8(0), (1, 3072, 3072, 3)), codec=codec)
@@ -223,6 +240,7 @@ def test_a_thin_frame_is_refused_as_scaling_it_would_fill_the_memory(tmp_path):
   assert "one side over 20 times the other" in fault(write_clip(tmp_path / "a.mp4", frames(2, 16, 640)))
 
 
+@pytest.mark.fault("F16", "3,000 frames, 8 of them read", "under 1 MB of arrays")
 def test_memory_is_bound_by_the_clip_not_by_the_video(tmp_path):
   path = write_clip(tmp_path / "a.mp4", frames(3000, 32, 32, step=0), fps=25, gop=50)
   tracemalloc.start()
@@ -232,6 +250,7 @@ def test_memory_is_bound_by_the_clip_not_by_the_video(tmp_path):
   assert peak < 1_000_000
 
 
+@pytest.mark.fault("F16", "36,000 frames, 8 of them read", "under 60 MB, whole process")
 @pytest.mark.long
 def test_an_hour_of_video_takes_no_more_memory_than_a_minute(tmp_path):
   """36,000 frames; the whole process counts, FFmpeg as well."""
@@ -252,6 +271,7 @@ def test_an_hour_of_video_takes_no_more_memory_than_a_minute(tmp_path):
   assert int(out[0]) < 60_000 and float(out[1]) < 5, out  # kB, s
 
 
+@pytest.mark.fault("F65", "title and place in an mp4's metadata", "neither in the manifest nor in an error")
 def test_what_an_mp4_says_of_the_patient_goes_nowhere(tmp_path):
   lines = ["path,label"]
   for i in range(6):
@@ -274,6 +294,7 @@ def test_what_an_mp4_says_of_the_patient_goes_nowhere(tmp_path):
   assert "DOE" not in fault(str(tmp_path / "0.mp4"))
 
 
+@pytest.mark.fault("F15", "resolution changes in mid-stream, no time stamps", "read")
 def test_a_change_of_size_in_mid_stream_is_read(tmp_path):
   parts = io.BytesIO()
   write_clip(parts, frames(5), container="h264")

@@ -37,6 +37,7 @@ def test_csv_fills_in_what_is_not_there(tmp_path):
   assert source.read("sub/b.mp4") == f"{tmp_path}/sub/b.mp4"
 
 
+@pytest.mark.fault("F27", "CSV with BOM, CRLF and blank lines", "read")
 def test_csv_reads_all_columns_with_bom_and_crlf(tmp_path):
   text = "\ufeffid,path,label,patient,split,start_s,end_s\r\n"
   text += "1,a.mp4,x,anna,valid,,2.5\r\n\r\n2,a.mp4,y,anna,valid,2.5,\r\n"
@@ -50,6 +51,8 @@ def test_spans_of_one_video_get_ids_of_their_own(tmp_path):
   assert rows.id.tolist() == ["a.mp4@0.0", "a.mp4@1.0"] and rows.video.nunique() == 1
 
 
+@pytest.mark.fault("F27", "CSV: no column, two ids, NaN label, not UTF-8", "exit 3 with the line")
+@pytest.mark.fault("F28", "'../../etc/passwd' and '/etc/passwd' in a CSV", "exit 3: outside config.data.root")
 @pytest.mark.parametrize("text, message", [
     ("path,lable\na,x\n", "line 1: no column 'label'; did you mean 'lable'"),
     ("path,label\na,x\n,y\n", "line 3: no path"),
@@ -81,6 +84,7 @@ def test_csv_that_is_not_there(tmp_path):
     open_any(f"csv:{tmp_path}/none.csv").rows()
 
 
+@pytest.mark.fault("F28", "link out of the root", "exit 3 unless data.follow_links")
 def test_a_link_out_of_the_root_is_followed_on_request_only(tmp_path):
   root = tmp_path / "root"
   root.mkdir()
@@ -111,6 +115,7 @@ def test_folders_named_as_splits_are_official(tmp_path):
       "train/a/1.mp4": "train", "validation/a/2.mp4": "val", "test/b/3.mp4": "test"}
 
 
+@pytest.mark.fault("F26", "folder without videos", "exit 3")
 def test_a_folder_without_videos_is_an_error(tmp_path):
   with pytest.raises(DataError, match="No videos in the 0 class folders"):
     open_any(f"folder:{tmp_path}").rows()

@@ -57,22 +57,26 @@ def test_a_class_of_one_patient_is_in_train():
   assert split[-1] == "train"
 
 
+@pytest.mark.fault("F20", "patient in train and test", 'exit 3: "\'anna\': 1 in train, 2 in test"')
 def test_a_patient_in_two_splits_is_named_with_counts():
   rows = [("anna", "a", "train"), ("anna", "a", "test"), ("anna", "a", "test"), ("ben", "a", "val")]
   with pytest.raises(DataError, match=r"1 patients.*\n  'anna': 1 in train, 2 in test"):
     check_splits(table(rows))
 
 
+@pytest.mark.fault("F26", "empty split", "exit 3 with the counts")
 def test_an_empty_split_is_an_error():
   with pytest.raises(DataError, match=r"No clips in val: \{'train': 1, 'val': 0, 'test': 1\}"):
     check_splits(table([("1", "a", "train"), ("2", "a", "test")]))
 
 
+@pytest.mark.fault("F23", "class without training clips", "exit 3, class named")
 def test_a_class_without_training_clips_is_an_error():
   with pytest.raises(DataError, match=r"No clip in train for the classes \['b'\]"):
     check_splits(table([("1", "a", "train"), ("2", "a", "val"), ("3", "b", "test")]))
 
 
+@pytest.mark.fault("F23", "class missing in test", "warning with its counts")
 def test_a_class_missing_in_test_is_a_warning():
   (warning,) = check_splits(table([("1", "a", "train"), ("2", "b", "train"), ("3", "a", "val"), ("4", "b", "val"),
                                    ("5", "a", "test")]))
