@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 LEVELS = (
     ("errors",),
-    ("trees", "config", "tasks"),
+    ("trees", "config", "tasks", "storage"),
     ("preprocess", "losses", "metrics", "sharding", "lora"),
     ("stats", "calibration"),
     ("data", "models", "convert"),
@@ -27,7 +27,7 @@ LEVELS = (
 LEVEL = {name: i for i, names in enumerate(LEVELS) for name in names}
 TOP = {"README.md", "LICENSE", "pyproject.toml", "vft", "configs", "tests", "launch"}
 # Package -> the modules that know it; `convert` only reads the folders that other projects wrote with orbax.
-ONLY = {"orbax": {"checkpoint", "convert"}, "tensorboardX": {"writer"}, "optuna": {"sweep"}}
+ONLY = {"orbax": {"checkpoint", "convert"}, "tensorboardX": {"writer"}, "optuna": {"sweep"}, "fsspec": {"storage"}}
 
 
 def imported(source: str) -> set[str]:

@@ -3,7 +3,7 @@ import contextlib
 import dataclasses
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,14 @@ import numpy as np
 import pandas as pd
 from ml_collections import ConfigDict
 
-from vft import calibration, evaluate, sharding, startup, tasks
+from vft import calibration, evaluate, sharding, startup, storage, tasks
 from vft import sequences as whole
 from vft import workdir as workdirs
 from vft.data import manifest as manifests
 from vft.data import readers, sampling, sequences
 from vft.errors import ConfigError, DataError
 
+Video = Path | str  # a file or a folder of frames; those at s3:// and the like stay text
 NEAR_S = 5.0  # windows with a smaller gap are decoded in one go, which is faster than a seek to each
 
 
@@ -69,10 +70,12 @@ def _columns(wanted: tuple[tasks.Task, ...], outputs: dict[str, np.ndarray]) -> 
   return {k: v for t in wanted for k, v in tasks.columns(t, outputs[t.name], len(wanted) == 1).items()}
 
 
-def find_videos(paths: list[str]) -> list[Path]:
+def find_videos(paths: list[str]) -> list[Video]:
   """Files as they are, folders searched for files. Raises DataError where nothing is found."""
-  found = []
-  for path in map(Path, paths):
+  found: list[Video] = []
+  for url in (p for p in paths if storage.is_remote(p)):
+    found += _find_remote(url)
+  for path in (Path(p) for p in paths if not storage.is_remote(p)):
     if not path.exists():
       raise DataError(f"There is no file or folder {str(path)!r}.")
     inside = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
@@ -83,8 +86,19 @@ def find_videos(paths: list[str]) -> list[Path]:
   return found
 
 
-def _clips(paths: list[Path], config: ConfigDict, seen: list[tuple[Path, np.ndarray]],
-           bad: dict[Path, str]) -> Iterator[dict[str, Any]]:
+def _find_remote(url: str) -> list[Video]:
+  """A remote file, or those below a remote folder."""
+  try:
+    if storage.about(url):
+      return [url]
+    found = storage.find(url)
+  except OSError as e:
+    raise DataError(f"There is no file or folder {url!r} ({storage.reason(e)}).") from None
+  return [storage.join(url, name) for name in found if not name.rpartition("/")[2].startswith(".")]
+
+
+def _clips(paths: Sequence[Video], config: ConfigDict, seen: list[tuple[Video, np.ndarray]],
+           bad: dict[Video, str]) -> Iterator[dict[str, Any]]:
   """Batches of clips of one video each. Row i is described by seen[i]: the file and the seconds (V, T) of its frames.
 
   A file that cannot be read gets its reason in `bad`; clips before a fault stay.
@@ -112,7 +126,7 @@ def _times(duration_s: float, config: ConfigDict) -> np.ndarray:
   return np.stack([sampler.times(duration_s, view=v, views=views) for v in range(views)])[None]
 
 
-def _read(path: Path, times: np.ndarray, config: ConfigDict) -> np.ndarray:
+def _read(path: Video, times: np.ndarray, config: ConfigDict) -> np.ndarray:
   """(n, V, T) seconds -> (n, V x crops, T, R, R, 3); windows close to each other are decoded in one go."""
   (n, v, t), d, crops = times.shape, config.data, config.eval.crops
   one_go = 0 < d.stride_s < np.ptp(times[0]) + NEAR_S
@@ -135,14 +149,14 @@ def load_identity(folder: Path) -> tuple[tuple[tasks.Task, ...], str]:
   return tasks.from_json(data["tasks"]), data["sha256"]
 
 
-Found = tuple[dict[str, Any], dict[str, np.ndarray], dict[Path, str]]  # first columns, outputs, unread with reasons
+Found = tuple[dict[str, Any], dict[str, np.ndarray], dict[Video, str]]  # first columns, outputs, unread with reasons
 
 
-def _of_clips(videos: list[Path], config: ConfigDict, wanted: tuple[tasks.Task, ...], begin: startup.Prepared,
+def _of_clips(videos: list[Video], config: ConfigDict, wanted: tuple[tasks.Task, ...], begin: startup.Prepared,
               mesh: jax.sharding.Mesh) -> Found:
   """A line per video or window of it."""
-  seen: list[tuple[Path, np.ndarray]] = []
-  unread: dict[Path, str] = {}
+  seen: list[tuple[Video, np.ndarray]] = []
+  unread: dict[Video, str] = {}
   found = evaluate.predict(begin.model, begin.state.best_params, begin.state.batch_stats, begin.pixels, wanted,
                            _clips(videos, config, seen, unread), mesh, config.eval.chunk)
   times = [seen[row][1] for row in found.rows]
@@ -150,15 +164,15 @@ def _of_clips(videos: list[Path], config: ConfigDict, wanted: tuple[tasks.Task, 
           "end_s": [f"{t.max():.3f}" for t in times]}, found.outputs, unread
 
 
-def _of_sequences(videos: list[Path], config: ConfigDict, wanted: tuple[tasks.Task, ...], begin: startup.Prepared,
+def _of_sequences(videos: list[Video], config: ConfigDict, wanted: tuple[tasks.Task, ...], begin: startup.Prepared,
                   mesh: jax.sharding.Mesh) -> Found:
   """A line per moment of a video, from it to the next, or per patient."""
   made, bad = sequences.of_files([str(v) for v in videos], wanted, config)
-  unread = {Path(path): reason for path, reason in bad.items()}
+  unread: dict[Video, str] = {**bad}
   found, failed = whole.predict(begin.model, begin.state, begin.pixels, made, config, mesh)
   for row in sorted(failed, reverse=True):
     clip = made.shown.table.loc[row]
-    unread[Path(str(clip.path))] = f"the clip from {clip.start_s:.2f} to {clip.end_s:.2f} s cannot be decoded"
+    unread[str(clip.path)] = f"the clip from {clip.start_s:.2f} to {clip.end_s:.2f} s cannot be decoded"
   rows = made.table.iloc[found.rows]
   if config.sequence.unit == "patient":
     return {"path": rows.group.tolist()}, found.outputs, unread

@@ -45,6 +45,9 @@ class Decoders:
     worker = self._free.get() or _Worker(*self._args)
     try:
       found = worker.look(path, sha256, self.limit_s)
+      if isinstance(found, RunError):
+        self._free.put(worker)
+        raise found
     except TimeoutError:
       reason = f"{HANGS}: decoding had not ended after {self.limit_s:g} s (data.decode_timeout_s)"
       found = Inspection(sha256, reason, depth=self._depth, limit_s=self.limit_s)
@@ -82,8 +85,8 @@ class _Worker:
       raise RunError(f"A process for decoding did not start (exit code {self.exitcode}); expected one within {START_S} "
                      "s. Is there memory left?") from None
 
-  def look(self, path: str, sha256: str, limit_s: float) -> Inspection:
-    """Raises TimeoutError, or EOFError or OSError when the process has died."""
+  def look(self, path: str, sha256: str, limit_s: float) -> Inspection | RunError:
+    """What the process found. Raises TimeoutError, or EOFError or OSError when the process has died."""
     self._pipe.send((path, sha256))
     if not self._pipe.poll(limit_s):
       raise TimeoutError
@@ -134,6 +137,8 @@ def _serve(pipe: Connection, source: Source, work: Work) -> None:
       found = work(source.read(path), sha256)
     except DataError as e:
       found = failed(sha256, e)
+    except RunError as e:  # of a remote place: nothing of this file
+      found = e
     except Exception as e:  # one file must not end the check of a thousand others; its text may quote a header
       found = failed("", f"cannot be looked at: {type(e).__name__}; please report it with the version of vft")
     pipe.send(found)

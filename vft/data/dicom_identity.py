@@ -25,9 +25,10 @@ def patient_of(path: str) -> str:
   import pydicom
 
   from vft.data.readers.dicom import silent
+  from vft.data.readers.files import open_bytes
   try:
-    with silent(""):
-      tags = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["PatientID", "IssuerOfPatientID"])
+    with silent(""), open_bytes(path) as file:
+      tags = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=["PatientID", "IssuerOfPatientID"])
       number = str(tags.get("PatientID") or "").strip()
       issuer = str(tags.get("IssuerOfPatientID") or "").strip()
   except DataError:  # the reader says later what is wrong with the file

@@ -11,10 +11,12 @@ import hashlib
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from vft import storage
 from vft.data import readers
 from vft.data.known_files import KnownFiles, key_of
+from vft.data.readers.files import open_bytes
 from vft.errors import DataError
 
 if TYPE_CHECKING:
@@ -122,6 +124,10 @@ def digest(content: readers.Content) -> str:
   if isinstance(content, bytes):
     return hashlib.sha256(content).hexdigest()
   content = content.path if isinstance(content, readers.FrameFolder) else content
+  if storage.is_remote(content):
+    with contextlib.suppress(DataError), open_bytes(content) as file:
+      return hashlib.file_digest(cast(Any, file), "sha256").hexdigest()
+    return ""  # the reader says what is wrong
   if os.path.isdir(content):
     files = readers.frame_files(content)
     return hashlib.sha256("".join(digest(file) for file in files).encode()).hexdigest()

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from ml_collections import ConfigDict
 
+from vft import storage
 from vft.data import readers
 from vft.data.manifest import COLUMNS, Manifest
 from vft.data.sources import Source
@@ -71,7 +72,7 @@ def of_files(paths: list[str], wanted: tuple[Task, ...], config: ConfigDict) -> 
   For patients the files of one folder are one.
   """
   rows, bad = [], {}
-  for path in map(os.path.abspath, paths):
+  for path in (p if storage.is_remote(p) else os.path.abspath(p) for p in paths):
     try:
       seconds = readers.probe(path, **readers.options(config.data)).duration_s
     except DataError as e:

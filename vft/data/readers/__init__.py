@@ -14,7 +14,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from vft.data.readers import folders, nifti, video
-from vft.data.readers.files import open_bytes
+from vft.data.readers.files import open_bytes, version
 from vft.data.readers.folders import IMAGES, frame_files
 from vft.data.readers.options import Content, Decoding, FrameFolder, Reader, VideoInfo
 from vft.data.readers.pixels import square, upright
@@ -112,11 +112,7 @@ def _reader(content: Content) -> Reader:
 def _sector(content: Content, how: Decoding) -> Sector:
   """Found once per content and process. Raises DataError if there is none."""
   reader = _reader(content)
-  if isinstance(content, str):
-    about = os.stat(content)
-    key = content, about.st_mtime_ns, about.st_size, how
-  else:
-    key = hash(content), len(content), how
+  key = (content, *version(content), how) if isinstance(content, str) else (hash(content), len(content), how)
   if key not in _sectors:
     scaler = VideoReformatter()
     length = reader.duration_s(content, how)

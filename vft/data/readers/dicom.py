@@ -20,7 +20,7 @@ from vft.data.readers.dicom_colour import COLOUR_TAGS, to_rgb
 from vft.data.readers.files import open_bytes
 from vft.data.readers.options import Content, Decoding, VideoInfo
 from vft.data.readers.pixels import check_size, to_frame
-from vft.errors import DataError
+from vft.errors import DataError, RunError
 
 TIME_TAGS = ("FrameTime", "FrameTimeVector", "CineRate", "RecommendedDisplayFrameRate")
 TAGS = ["Rows", "Columns", "NumberOfFrames", "BurnedInAnnotation", *TIME_TAGS, *COLOUR_TAGS]
@@ -143,7 +143,7 @@ def silent(what: str) -> Generator[None, None, None]:
   warnings.filterwarnings("ignore", module=r"pydicom")  # no catch_warnings: it is not safe in threads
   try:
     yield
-  except DataError:
+  except (DataError, RunError):
     raise
   except Exception as e:  # decoders and header values raise whatever they like
     raise DataError(f"{what} ({type(e).__name__})") from None

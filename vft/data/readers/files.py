@@ -5,6 +5,8 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
+from vft import storage
+from vft.data.readers import ranges
 from vft.errors import DataError
 
 
@@ -14,6 +16,8 @@ def open_bytes(source: str | bytes) -> BinaryIO:
     if not source:
       raise DataError("empty file")
     return io.BytesIO(source)
+  if storage.is_remote(source):
+    return ranges.open_remote(source)
   path = Path(source)
   try:
     about = path.stat()
@@ -39,6 +43,16 @@ def _owner(path: Path) -> str:
   except OSError:  # already the folder may not be entered
     return ""
   return f" (owner {about.st_uid}, mode {stat.S_IMODE(about.st_mode):o})"
+
+
+def version(source: str) -> tuple[int | str, int]:
+  """What changes with the bytes of a file, remote or not. Raises DataError if there is none."""
+  if storage.is_remote(source):
+    open_bytes(source).close()
+    found = ranges.about(source)
+    return (found.version, found.size) if found else ("", 0)
+  about = os.stat(source)
+  return about.st_mtime_ns, about.st_size
 
 
 def cut_boxes(file: BinaryIO, head: bytes) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from av.video.frame import VideoFrame
 
+from vft import storage
 from vft.data.readers.files import open_bytes
 from vft.data.readers.options import Content, Decoding, FrameFolder, VideoInfo
 from vft.data.readers.pixels import apply_window, check_size, to_frame
@@ -61,6 +62,9 @@ def _open(file: str | bytes) -> Any:
     from nibabel.nifti1 import Nifti1Image
   except ImportError:
     raise DataError("no reader for NIfTI: pip install nibabel, or vft[nifti]") from None
+  if isinstance(file, str) and storage.is_remote(file):
+    with open_bytes(file) as opened:
+      file = opened.read()
   try:
     if isinstance(file, str):
       return Nifti1Image.from_filename(file, mmap=False)

@@ -1,6 +1,5 @@
 """Video files to frames with PyAV, by their time stamps."""
 import contextlib
-import io
 from collections.abc import Generator, Iterator
 from fractions import Fraction
 from typing import Any, cast
@@ -12,11 +11,12 @@ from av.error import FFmpegError
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from vft import storage
 from vft.data.readers import sparing
 from vft.data.readers.files import cut_boxes, open_bytes
 from vft.data.readers.options import Content, Decoding, VideoInfo
 from vft.data.readers.pixels import check_size
-from vft.errors import DataError
+from vft.errors import DataError, RunError
 
 # Containers that hold their own frames. Playlists (hls, concat, dash), images and text are left out on purpose.
 FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,mpeg,mpegts,mpegvideo,asf,flv,ogg,mxf,h264,hevc,ivf,dv,apng,"
@@ -110,6 +110,8 @@ def _open(source: str | bytes, max_pixels: int) -> InputContainer:
     raise DataError(f"cut off: {cut}; copy it again")
   try:
     container = _container(source, max_pixels)
+  except RunError:  # of a remote place
+    raise
   except (FFmpegError, ValueError) as e:
     text = head.decode("utf-8", "ignore")
     readable = text.strip() and " ".join(text.split()).isprintable()
@@ -133,7 +135,7 @@ def _open(source: str | bytes, max_pixels: int) -> InputContainer:
 def _container(source: str | bytes, max_pixels: int) -> InputContainer:
   """Opening decodes the first frame of some formats: there too FFmpeg refuses larger ones, and then knows no size."""
   def opened(**more: Any) -> InputContainer:  # the prefix keeps names such as "http:x.mp4" what they are: file names
-    file = io.BytesIO(source) if isinstance(source, bytes) else f"file:{source}"
+    file = open_bytes(source) if isinstance(source, bytes) or storage.is_remote(source) else f"file:{source}"
     return cast(InputContainer, av.open(file, options=OPTIONS, **more))
   try:
     return opened(stream_options=[{"max_pixels": str(max_pixels)}] * 8)

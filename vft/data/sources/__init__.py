@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
+from vft import storage
 from vft.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
   from vft.data.readers import Content
 
+REMOTE = ("csv", "folder", "dicom")  # whose files may lie at s3:// and the like
 COLUMNS = ("id", "video", "path", "group", "split", "start_s", "end_s")  # and one for each task
 SPLIT_NAMES = {"": "", "train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 # What stands before the colon of config.data.source -> its module and class here. A layout is one file and one line.
@@ -76,6 +78,9 @@ def check_kind(spec: str) -> tuple[str, str]:
   if kind not in KINDS or not where:
     raise ConfigError(f"config.data.source is {spec!r}{did_you_mean(kind, KINDS)}\nExpected {', '.join(KINDS)}, a "
                       "colon and a name or place, such as --config.data.source=csv:/data/clips.csv.")
+  if storage.is_remote(where) and kind not in REMOTE:
+    raise ConfigError(f"config.data.source is {spec!r}, but {kind} is read from this machine only.\nCopy it here, or "
+                      f"list its videos in a table: {', '.join(f'{k}:' for k in REMOTE)} take remote places.")
   return kind, where
 
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 
 import io
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vft import storage
 from vft.data.sources import COLUMNS, SPLIT_NAMES
 from vft.data.sources.layout import Layout
 from vft.data.sources.paths import inside
@@ -26,7 +26,7 @@ class CsvSource(Layout):
     return self.folder
 
   def read(self, path: str) -> str:
-    return inside(self.root or str(Path(self.file).parent), path, self.follow_links)
+    return inside(self.root or storage.parent(self.file), path, self.follow_links)
 
   def rows(self) -> pd.DataFrame:
     """Raises DataError, with line numbers, for whatever is missing, double, unknown or outside the root."""
@@ -70,9 +70,9 @@ class CsvSource(Layout):
     """All cells as stripped text, the index counting lines from 0 at line 2."""
     import pandas as pd
     try:
-      data = Path(self.file).read_bytes()
+      data = storage.read_bytes(self.file)
     except OSError as e:
-      raise DataError(f"{self.file}: {e.strerror}.\nExpected a CSV file with columns path and label, as in "
+      raise DataError(f"{self.file}: {storage.reason(e)}.\nExpected a CSV file with columns path and label, as in "
                       "--config.data.source=csv:/data/clips.csv.") from None
     try:
       data.decode()

@@ -6,9 +6,10 @@ splits, does not depend on the salt. Paths are kept as they are: rename files th
 """
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from vft import storage
 from vft.data.sources.csv_list import CsvSource
 from vft.data.sources.folder import FolderSource
 from vft.data.sources.layout import Layout
@@ -27,7 +28,7 @@ class DicomSource(Layout):
     """Raises DataError as CsvSource and FolderSource do. A group column of the CSV file is hashed, too."""
     from vft.data.dicom_identity import patient_of, pseudonym
     rows = self._inner().rows()
-    rows = rows[[Path(str(p)).name.upper() != "DICOMDIR" for p in rows.path]].reset_index(drop=True)
+    rows = rows[[PurePath(str(p)).name.upper() != "DICOMDIR" for p in rows.path]].reset_index(drop=True)
     paths = dict.fromkeys(rows.path)
     by_header = {path: patient_of(self.read(path)) for path in paths}
     hashes = [pseudonym(group) if group else by_header[path]
@@ -36,8 +37,8 @@ class DicomSource(Layout):
     return rows.assign(group=[f"p{number[h]:06d}-{h}" if h else "" for h in hashes])
 
   def _inner(self) -> CsvSource | FolderSource:
-    folder = Path(self.folder)
-    for file in (folder / "labels.csv", folder.with_name(f"{folder.name}.csv")):
-      if file.is_file():
-        return CsvSource(str(file), self.root or self.folder, self.follow_links, self.columns)
+    folder = self.folder.rstrip("/")
+    for file in (storage.join(folder, "labels.csv"), f"{folder}.csv"):
+      if storage.is_file(file):
+        return CsvSource(file, self.root or self.folder, self.follow_links, self.columns)
     return FolderSource(self.folder, self.root, self.follow_links)

@@ -5,6 +5,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from vft import storage
 from vft.data.sources.paths import inside
 from vft.errors import ConfigError, did_you_mean
 
@@ -52,4 +53,6 @@ class Layout:
 
   def read(self, path: str) -> Any:
     """See sources.Source. The absolute name of a file; paths are relative to the folder."""
-    return inside(self.root or self.folder, str(Path(self.folder, path).absolute()), self.follow_links)
+    name = storage.join(self.folder, path)
+    return inside(self.root or self.folder, name if storage.is_remote(name) else str(Path(name).absolute()),
+                  self.follow_links)

@@ -1,6 +1,7 @@
 """Paths that must stay below one folder, whatever a CSV file says or a symbolic link points to."""
 import os
 
+from vft import storage
 from vft.errors import DataError
 
 
@@ -9,6 +10,8 @@ def inside(root: str, path: str, follow_links: bool) -> str:
 
   Raises DataError if it lies outside, by "..", as an absolute path, or by a symbolic link unless `follow_links`.
   """
+  if storage.is_remote(root):
+    return storage.inside(root, path)
   base = os.path.abspath(root)
   real_base, name = os.path.realpath(base), os.path.normpath(os.path.join(base, path))
   if "\0" in path or not (_below(base, name) or _below(real_base, name)):
