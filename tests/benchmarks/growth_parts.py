@@ -161,7 +161,7 @@ def resolution(size: int, folder: Path) -> dict[str, float]:
 
 
 def classes(count: int, folder: Path) -> dict[str, float]:
-  """A step of a linear head on 32 features of 1024, and the figures of 1000 videos (at least one a class)."""
+  """A step of a linear head on 32 features of 1024, and the figures of 1000 videos."""
   config, rng = default.get_config(), np.random.default_rng(0)
   names = tuple(f"c{i:04}" for i in range(count))
   model, mesh = models.make("i3d", num_classes=count), sharding.make_mesh()
