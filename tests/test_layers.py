@@ -9,8 +9,8 @@ ROOT = Path(__file__).resolve().parent.parent
 LEVELS = (
     ("errors",),
     ("trees", "config", "tasks", "storage"),
-    ("preprocess", "losses", "metrics", "sharding", "lora"),
-    ("stats", "calibration"),
+    ("preprocess", "losses", "metrics", "sharding", "lora", "owner"),
+    ("stats", "calibration", "mirror"),
     ("data", "models", "convert"),
     ("checkpoint", "writer", "optim", "forward", "objective", "workdir"),
     ("tables", "weights", "check"),

@@ -11,6 +11,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as policies
 
+from vft import mirror
 from vft.errors import WeightsError
 
 DIGESTS = "sha256.json"
@@ -72,6 +73,7 @@ class Checkpoints:
       partial = folder / f"{DIGESTS}.tmp"
       partial.write_text(json.dumps({k: v for k, v in _digest(folder).items() if k != partial.name}, indent=1))
       partial.rename(folder / DIGESTS)
+      mirror.send(self.folder)
 
   def newest(self) -> int | None:
     """The newest step, or None."""

@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 from ml_collections.config_flags import config_flags
 
 from vft import config as configs
+from vft import mirror
 from vft.errors import ConfigError, VftError, did_you_mean
 
 COMPILED_BYTES = 1_000_000_000  # of the programs that are kept; the ones not used for longest go first
@@ -72,7 +73,7 @@ def parse(argv: list[str], runs: str = "runs",
                       "--config.train.batch=16 and the like.") from e
   if len(rest) > 1:
     raise ConfigError(f"Unexpected: {' '.join(rest[1:])}. Flags are written --name=value.")
-  return holder.value, Path(values.workdir)
+  return holder.value, mirror.place(values.workdir)
 
 
 def _plain(error: Exception, config: ConfigDict, argv: list[str]) -> str:

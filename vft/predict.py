@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from ml_collections import ConfigDict
 
-from vft import calibration, evaluate, sharding, startup, storage, tasks
+from vft import calibration, evaluate, mirror, sharding, startup, storage, tasks
 from vft import sequences as whole
 from vft import workdir as workdirs
 from vft.data import manifest as manifests
@@ -197,7 +197,7 @@ def predict_files(workdir: str, paths: list[str], output: str) -> None:
   one folder are one) one without times. Raises DataError after the others are written when a file could not be read,
   ConfigError or WeightsError when `workdir` does not hold a run.
   """
-  folder, videos = Path(workdir), find_videos(paths)
+  folder, videos = mirror.fetched(workdir), find_videos(paths)
   config, wanted, begin = load_run(folder)
   lines_of = _of_clips if config.sequence.unit == "clip" else _of_sequences
   first, outputs, unread = lines_of(videos, config, wanted, begin, sharding.make_mesh())

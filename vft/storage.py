@@ -107,7 +107,7 @@ def find(folder: str) -> dict[str, About]:
 
 def write(url: str, data: bytes) -> None:
   """Makes or replaces a remote file."""
-  with _told(url):
+  with _told(url), _into(url):
     driver, path = _driver(url)
     driver.pipe_file(path, data)
 
@@ -123,16 +123,13 @@ def fetch(url: str, path: Path) -> None:
 
 
 def send(path: Path, url: str) -> None:
-  """Copies a file from here."""
-  with _told(url):
+  """Copies a file from here. Raises FileNotFoundError if it is not here."""
+  path.stat()
+  with _told(url), _into(url):
     driver, name = _driver(url)
-    try:
-      driver.put_file(str(path), name)
-    except FileNotFoundError:
-      if url.partition("://")[0].lower() in PACKAGES:  # these have no folders, and nobody asked for a new bucket
-        raise
+    if url.partition("://")[0].lower() not in PACKAGES:  # those have no folders
       driver.makedirs(posixpath.dirname(name), exist_ok=True)
-      driver.put_file(str(path), name)
+    driver.put_file(str(path), name)
 
 
 def remove(urls: Iterable[str]) -> None:
@@ -167,6 +164,15 @@ def _driver(url: str) -> tuple[Any, str]:
                       "protocol, such as s3://bucket/folder.")
   driver = _of_protocol(f"{protocol}://{rest.partition('/')[0]}")
   return driver, driver._strip_protocol(url)
+
+
+@contextlib.contextmanager
+def _into(url: str) -> Iterator[None]:
+  """What is not there when something is written is the bucket."""
+  try:
+    yield
+  except FileNotFoundError as e:
+    raise RunError(f"{url} cannot be written: {reason(e)}.\nMake the bucket first.") from None
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ import jax
 from ml_collections import ConfigDict
 
 from vft import config as configs
+from vft import mirror
 from vft.data import decoders, guard
 from vft.data import manifest as manifests
 from vft.errors import ConfigError, RunError
@@ -45,7 +46,8 @@ def locked(workdir: Path) -> Iterator[None]:
     workdir.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(workdir / ".lock", timeout=0):
       owner.write_text(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%F %T')}")
-      yield
+      with mirror.held(workdir):
+        yield
   except filelock.Timeout as e:
     raise RunError(f"{workdir} is in use by {owner.read_text()}; wait for it, or give another --workdir.") from e
   except PermissionError as e:
