@@ -197,7 +197,10 @@ def get_config():
   c.controls = ("majority", "single_frame", "random_trunk")  # trained and selected exactly like the main head
 
   # Devices: a mesh (data, fsdp); the batch is split over both.
-  c.mesh = config_dict.ConfigDict(dict(fsdp=1))  # devices that share one copy of the parameters
+  c.mesh = config_dict.ConfigDict(dict(
+      fsdp=1,  # devices that share one copy of parameters and optimiser; it divides the number of devices
+      whole=(),  # patterns of parameters that each device has a copy of all the same
+  ))
 
   c.log = config_dict.ConfigDict(dict(tensorboard=True, progress=True))
   return c.lock()

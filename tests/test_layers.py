@@ -7,13 +7,13 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LEVELS = (
-    ("errors",),
-    ("trees", "config", "tasks", "storage"),
-    ("preprocess", "losses", "metrics", "sharding", "lora", "owner"),
+    ("errors", "goodput", "launch"),
+    ("trees", "config", "tasks", "distributed", "storage"),
+    ("preprocess", "losses", "metrics", "sharding", "lora", "liveness", "owner"),
     ("stats", "calibration", "mirror"),
     ("data", "models", "convert"),
     ("checkpoint", "writer", "optim", "forward", "objective", "workdir"),
-    ("tables", "weights", "check"),
+    ("tables", "weights", "check", "hosts"),
     ("train", "evaluate", "features", "memory", "stages"),
     ("saver", "controls", "sequences", "head_file"),
     ("startup", "hooks"),

@@ -164,9 +164,9 @@ def test_best_step_of_an_early_stage_comes_back_on_the_trunk_of_that_time(tiny_c
   config = make(tiny_csv, tmp_path, base, train=dict(stages=STAGES, ema=0.5))
   begin = startup.prepare(config, (Task(classes=("fast", "slow")),), "", tmp_path, sharding.make_mesh(), 6, lambda: ())
   begin.saver.save(state := dataclasses.replace(begin.state, step=jnp.int32(2)), 1.0)
-  place = sharding.replicated(sharding.make_mesh())
+  mesh = sharding.make_mesh()
   for stage in begin.stages[1:]:
-    state = stages.enter(stage, state, place)
+    state = stages.enter(stage, state, mesh)
   later = dataclasses.replace(state, step=jnp.int32(6), **{
       kind: jax.tree.map(lambda x: x + 1, getattr(state, kind)) for kind in ("params", "ema")})
   begin.saver.save(later, 0.0)

@@ -1,4 +1,5 @@
 """What a run is fed with: clips or cached features, endless for training, in order for what is held out."""
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -9,7 +10,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from vft import features, forward, sequences, startup
+from vft import distributed, features, forward, sequences, sharding, startup
 from vft import workdir as workdirs
 from vft.data import manifest as manifests
 from vft.data import pipeline, skipped
@@ -41,16 +42,24 @@ def make_batches(config: ConfigDict, manifest: manifests.Manifest, begin: startu
     sequences.check(config, begin.blocks)
   if stage.blocks or not config.features.cache:
     cache = pipeline.open_cache(manifest, config)
-    batches = pipeline.train_batches(manifest, config, batch=size, start_step=start_step, cache=cache)
+    batches = pipeline.train_batches(manifest, config, batch=size, start_step=start_step, cache=cache,
+                                     process=sharding.process())
     return Batches(skipped.watch(batches, failed), lambda split: skipped.watch(pipeline.eval_batches(
-        manifest, config, manifest.rows(split), batch=size, views=views, crops=config.eval.crops, cache=cache), failed))
+        manifest, config, manifest.rows(split), batch=size, views=views, crops=config.eval.crops, cache=cache,
+        process=sharding.process()), failed))
   with clock("features"):
     seen, unseen = compute_features(config, manifest, begin.model, state.params, state.batch_stats, folder, mesh,
                                     partial(Tick, writer, stop))
   failed |= seen.failed | unseen.failed
   kind: Any = kept_as(manifest)
-  return Batches(kind.train_batches(seen, manifest, config, start_step=start_step),
-                 lambda split: kind.eval_batches(unseen, manifest, split, size))
+  return Batches(_shares(kind.train_batches(seen, manifest, config, start_step=start_step)),
+                 lambda split: _shares(kind.eval_batches(unseen, manifest, split, size)))
+
+
+def _shares(batches: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+  """This process's part of each batch; features are in the memory of all."""
+  with contextlib.closing(batches):  # pyright: ignore[reportArgumentType]
+    yield from map(distributed.share, batches)
 
 
 def kept_as(manifest: manifests.Manifest) -> Any:

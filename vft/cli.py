@@ -36,6 +36,11 @@ def main() -> int:
     commands.add_parser("weights", help="published weights: list, show, fetch, verify, convert", add_help=False)
   commands.add_parser("sweep", help="rates, sizes or trained blocks, chosen on validation: vft sweep --config=medical "
                       "--over groups.head.lr=1e-4..1e-1:log, or --blocks=0,1,2,4,all", add_help=False)
+  commands.add_parser("launch", help="several processes of one run on this machine: vft launch -n 2 --restarts=3 -- "
+                      "train --config=medical", add_help=False)
+  if sys.argv[1:2] == ["launch"]:
+    from vft import launch
+    return launch.entry(sys.argv[2:])
   if sys.argv[1:2] == ["train"]:
     return mains.main(sys.argv[2:])
   if sys.argv[1:2] == ["probe"]:

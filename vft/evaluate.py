@@ -30,11 +30,11 @@ class Predictions:
     return Predictions(self.rows[keep], {task: x[keep] for task, x in self.outputs.items()})
 
 
-@partial(jax.jit, static_argnames=("model", "pixels", "tasks"))
+@partial(jax.jit, static_argnames=("model", "pixels", "tasks", "mesh"))
 def view_sums(model: Any, params: Any, batch_stats: Any, batch: Any, pixels: forward.Pixels,
-              tasks: tuple[Task, ...]) -> dict[str, jax.Array]:
+              tasks: tuple[Task, ...], mesh: jax.sharding.Mesh | None = None) -> dict[str, jax.Array]:
   """{task: (B, K)}, of moments (B, S, K): objective.values, summed over the views of a batch."""
-  logits, _ = forward.logits(model, params, batch_stats, batch, pixels)
+  logits, _ = forward.logits(model, sharding.gathered(params, mesh), batch_stats, batch, pixels)
   return {t.name: objective.values(t, logits[t.name]).sum(axis=1) for t in tasks}
 
 
@@ -48,7 +48,7 @@ def predict(model: Any, params: Mapping[str, Any], batch_stats: Mapping[str, Any
   rows, found = [np.zeros(0, np.int32)], {t.name: [] for t in tasks}
   for batch in itertools.chain.from_iterable(map(forward.clip_parts, batches)):
     views = batch["tokens" if "tokens" in batch else "video"].shape[1]
-    parts = [view_sums(model, params, batch_stats, sharding.put_batch(part, mesh), pixels, tasks)
+    parts = [view_sums(model, params, batch_stats, sharding.put_batch(part, mesh), pixels, tasks, mesh)
              for part in forward.view_chunks(batch, chunk)]
     out = {t.name: sum(part[t.name] for part in parts) / views for t in tasks}
     marks = sharding.put_batch({k: batch[k] for k in ("row", "mask")}, mesh)

@@ -3,6 +3,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import os
 import shutil
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from vft import forward, sharding, trees
+from vft import distributed, forward, sharding, trees
 from vft.data import pipeline, readers, sampling
 from vft.data.augment import mix
 from vft.data.manifest import Manifest
@@ -25,9 +26,10 @@ VERSION = 2  # raise it when decoding, cropping or pooling changes what is store
 CHUNK = 16  # batches a file
 
 
-@partial(jax.jit, static_argnames=("model", "pixels", "train"))
-def _pass(model: Any, params: Any, batch_stats: Any, batch: Any, pixels: forward.Pixels, train: bool) -> jax.Array:
-  return forward.pooled_tokens(model, params, batch_stats, batch, pixels, train)
+@partial(jax.jit, static_argnames=("model", "pixels", "train", "mesh"))
+def _pass(model: Any, params: Any, batch_stats: Any, batch: Any, pixels: forward.Pixels, train: bool,
+          mesh: jax.sharding.Mesh) -> jax.Array:
+  return forward.pooled_tokens(model, sharding.gathered(params, mesh), batch_stats, batch, pixels, train)
 
 
 @dataclass
@@ -50,7 +52,7 @@ class Features:
 
 def trunk_identity(model: Any, config: ConfigDict, params: Mapping[str, Any], batch_stats: Mapping[str, Any]) -> str:
   """Digest of the trunk: family, version, variant, options, arithmetic and every array of it."""
-  trunk = {k: v for k, v in {**params, **batch_stats}.items() if not k.startswith("head/")}
+  trunk = sharding.fetch({k: v for k, v in {**params, **batch_stats}.items() if not k.startswith("head/")})
   m = config.model
   said = [VERSION, model.version, m.name, m.variant, m.dtype, model.spec.keeps, m.options.to_dict(),
           trees.sha256(trunk)]
@@ -103,7 +105,7 @@ class Store:
     if self._pending:
       keys = sorted(self._pending)
       path = self.folder / f"{hashlib.sha256(''.join(keys).encode()).hexdigest()[:24]}.npz"
-      partial_path = path.with_suffix(".tmp")
+      partial_path = path.with_suffix(f".{os.getpid()}.tmp")
       with partial_path.open("wb") as file:
         np.savez(file, keys=np.array(keys), tokens=np.stack([self._pending[k] for k in keys]))
       partial_path.replace(path)
@@ -147,23 +149,24 @@ def compute(model: Any, params: Mapping[str, Any], batch_stats: Mapping[str, Any
   keys = {(int(r), c): clip_key(manifest, config, pixels, int(r), c, views, train) for r in rows for c in range(copies)}
   stored = store.load(keys.values())
   out = Features({k: stored[key] for k, key in keys.items() if key in stored})
-  missing = np.array(sorted({r for r, c in keys if (r, c) not in out.tokens}), np.int64)
+  lacking = sorted({r for r, c in keys if (r, c) not in out.tokens})
+  missing = np.array(sorted(set().union(*distributed.gather(lacking))), np.int64)  # every host has a disk of its own
   batch = -(-config.features.batch // jax.device_count()) * jax.device_count()
   if not len(missing):
     return out
   batches = pipeline.eval_batches(manifest, config, missing, batch=batch, views=views, crops=crops,
-                                  copies=copies if augmented else None)
+                                  copies=copies if augmented else None, process=sharding.process())
   with contextlib.closing(batches):  # ends the decoding processes
     for number, clips in enumerate(batches):
       parts = []
       for part in forward.clip_parts(clips):
         on_device = [sharding.put_batch(seen, mesh) for seen in forward.view_chunks(part, config.eval.chunk)]
         if not number and not parts:
-          shape = _pass.eval_shape(model, params, batch_stats, on_device[0], pixels, train).shape
+          shape = _pass.eval_shape(model, params, batch_stats, on_device[0], pixels, train, mesh).shape
           check_size(len(missing) * copies, views * crops, shape[2], shape[3], config, folder)
-        found = [np.asarray(_pass(model, params, batch_stats, x, pixels, train)) for x in on_device]
+        found = [sharding.fetch(_pass(model, params, batch_stats, x, pixels, train, mesh)) for x in on_device]
         parts.append(np.concatenate(found, axis=1))
-      tokens = np.concatenate(parts)
+      clips, tokens = _together(clips, parts)
       named = zip(clips["row"].tolist(), clips["copy"].tolist(), clips["mask"], tokens, strict=True)
       for row, copy, good, value in named:
         if good:
@@ -177,6 +180,17 @@ def compute(model: Any, params: Mapping[str, Any], batch_stats: Mapping[str, Any
       tick(min((number + 1) * batch, len(missing) * copies), len(missing) * copies)
   store.flush()
   return out
+
+
+def _together(clips: Mapping[str, Any], parts: list[np.ndarray]) -> tuple[Mapping[str, Any], np.ndarray]:
+  """row, copy and mask of the clips of all processes, and tokens in that order; `parts` hold those of all."""
+  if distributed.count() == 1:
+    return clips, np.concatenate(parts)
+  named = [np.stack(distributed.gather(clips[k].tolist())) for k in ("row", "copy", "mask")]
+  processes = len(named[0])
+  tokens = np.concatenate([part.reshape(processes, -1, *part.shape[1:]) for part in parts], axis=1)
+  return dict(zip(("row", "copy", "mask"), (x.reshape(-1) for x in named), strict=True)), tokens.reshape(
+      -1, *tokens.shape[2:])
 
 
 def summary(*parts: Features) -> dict[str, int]:

@@ -69,7 +69,8 @@ def clip_parts(batch: Flat) -> Iterator[Flat]:
   if "video" in batch and jax.default_backend() == "cpu":
     pixels = math.prod(batch["video"].shape[1:5])  # of a clip and all its views
     most = max(1, CPU_PIXELS // pixels)
-    size = jax.device_count() * max(k for k in range(1, most + 1) if k == 1 or count % (k * jax.device_count()) == 0)
+    devices = jax.local_device_count()  # the batch is this process's part
+    size = devices * max(k for k in range(1, most + 1) if k == 1 or count % (k * devices) == 0)
   for start in range(0, count, size):
     yield jax.tree.map(operator.itemgetter(slice(start, start + size)), batch)
 

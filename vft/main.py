@@ -1,4 +1,7 @@
-"""python -m vft.main --config=configs/medical.py [--workdir=FOLDER] [--config.FIELD=VALUE ...]"""
+"""python -m vft.main --config=configs/medical.py [--workdir=FOLDER] [--config.FIELD=VALUE ...]
+
+One of many processes: [--coordinator=HOST:PORT --processes=N --process=P], else what the environment says.
+"""
 import hashlib
 import logging
 import os
@@ -15,7 +18,7 @@ from ml_collections import ConfigDict
 from ml_collections.config_flags import config_flags
 
 from vft import config as configs
-from vft import mirror
+from vft import distributed, liveness, mirror
 from vft.errors import ConfigError, VftError, did_you_mean
 
 COMPILED_BYTES = 1_000_000_000  # of the programs that are kept; the ones not used for longest go first
@@ -45,9 +48,9 @@ class StopRequest:
     print(f"{signal.Signals(number).name}: stopping after this step; again to stop at once", file=sys.stderr)
 
   def check(self) -> None:
-    """Raises Stopped when a signal has come."""
-    if self._number:
-      raise Stopped(self._number)
+    """Raises Stopped when a signal has come, to this process or another one: all ask after the same step."""
+    if number := distributed.largest(self._number):
+      raise Stopped(number)
 
 
 def parse(argv: list[str], runs: str = "runs",
@@ -133,11 +136,24 @@ def main(argv: list[str] | None = None, start: Callable[..., None] = train, runs
   """Starts what the arguments ask for as start(config, workdir, stop); returns the exit code of DESIGN."""
   logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
   argv = sys.argv[1:] if argv is None else argv
+  verbose, who = bool({"-v", "--verbose"} & set(argv)), None
   def work():
-    config, workdir = parse(argv, runs)
+    config, workdir = parse(rest, runs)
     configs.check(config)
-    start(config, workdir, StopRequest().check)
-  return guarded(work, verbose=bool({"-v", "--verbose"} & set(argv)))
+    if not who:
+      return start(config, workdir, StopRequest().check)
+    stop = StopRequest()
+    with distributed.running(who, verbose):
+      start(config, workdir, stop.check)
+  def settle():
+    nonlocal who, rest
+    who, rest = distributed.peers(argv)
+    if who and start is not train:
+      raise ConfigError("Many processes are for vft train; the others run in one process, on all devices of a machine.")
+  rest: list[str] = []
+  if code := guarded(settle, verbose):
+    return code
+  return liveness.supervised(lambda: guarded(work, verbose)) if who else guarded(work, verbose)
 
 
 def leave(code: int) -> None:

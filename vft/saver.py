@@ -1,13 +1,12 @@
 """A run's state to and from its checkpoints: what trains, and what identifies the base and the data."""
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
-from vft import optim, stages
+from vft import optim, sharding, stages
 from vft.checkpoint import Checkpoints, pack, unpack_opt_state
 from vft.errors import WeightsError
 from vft.stages import Stage
@@ -32,6 +31,7 @@ class Saver:
     self._saved = [stage.trained | stage.moved | (set(base) - loaded) for stage in run]
     self._thawing = {name: base[name] for name in self._saved[-1] - self._saved[0]}
     self.scores: list[float] = []  # of the validations so far, larger is better
+    self.after: Callable[[int], None] = lambda step: None  # called when a step has been saved
 
   def save(self, state: TrainState, score: float | None) -> None:
     """Saves a state once; `score` of the validation, larger is better, or None where it was not validated."""
@@ -42,6 +42,7 @@ class Saver:
       metadata = {**self._identity, "stage": number, "scores": self.scores}
       self.store.save(step, self._pack(state, number), metadata, score)
       self._last = step
+      self.after(step)
 
   def restore(self, state: TrainState, step: int | None) -> TrainState:
     """A saved step over the first values, as of its stage; the same state for None.
@@ -64,7 +65,7 @@ class Saver:
     frozen = {name: value for name, value in self._thawing.items() if name not in self._saved[stage.number]}
 
     def laid(now: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-      first = {name: jax.device_put(value, now[name].sharding) for name, value in frozen.items() if name in now}
+      first = {name: sharding.put_at(value, now[name].sharding) for name, value in frozen.items() if name in now}
       return {**now, **first, **values}
     return TrainState(jnp.asarray(step, jnp.int32), laid(state.params, found["params"]),
                       laid(state.batch_stats, found["batch_stats"]), unpack_opt_state(opt_state, found["opt_state"]),

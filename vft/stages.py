@@ -9,7 +9,7 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from vft import lora, optim, trees
+from vft import lora, optim, sharding, trees
 from vft.errors import ConfigError
 
 
@@ -72,9 +72,9 @@ def of(stages: Sequence[Stage], step: int) -> Stage:
   return next(stage for stage in stages if step <= stage.until)
 
 
-def enter(stage: Stage, state: Any, place: jax.sharding.Sharding) -> Any:
+def enter(stage: Stage, state: Any, mesh: jax.sharding.Mesh, whole: Sequence[str] = ()) -> Any:
   """A `train.TrainState` as this stage needs it: states of the groups that go on are kept, thawed ones start."""
   opt_state = optim.carry_over(state.opt_state, optim.first_state(stage.tx, state.params))
   new = stage.trained - set(state.ema) if state.ema else ()
   ema = {**state.ema, **{name: np.array(state.params[name]) for name in new}}  # copies, as in train.make_state
-  return state.replace(**jax.device_put(dict(opt_state=opt_state, ema=ema), place))
+  return state.replace(**sharding.put(dict(opt_state=opt_state, ema=ema), mesh, whole))

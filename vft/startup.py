@@ -154,8 +154,9 @@ def ready(begin: Start, config: ConfigDict, tasks: tuple[Task, ...], manifest_sh
   if probe:
     begin = _with_head(begin, probe, tasks, manifest_sha256, read=saver.store.newest() is None)
   averaged = run[0].trained if config.train.ema else frozenset()
-  state = train.make_state(begin.params, begin.batch_stats, run[0].tx, mesh, averaged)
-  state = jax.device_put(saver.restore(state, saver.store.newest()), sharding.replicated(mesh))
+  whole = config.mesh.whole
+  state = train.make_state(begin.params, begin.batch_stats, run[0].tx, mesh, averaged, whole)
+  state = sharding.put(saver.restore(state, saver.store.newest()), mesh, whole)
   return Prepared(begin.model, forward.make_pixels(config, begin.model), run, state, saver, run[-1].blocks,
                   stages.table(config, run, begin.model, begin.params), begin.report, begin.summary)
 

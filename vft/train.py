@@ -1,5 +1,5 @@
 """The training step, a pure function, and the loop around it."""
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from vft import metrics, optim, sharding, trees
+from vft import distributed, metrics, optim, sharding, trees
 from vft.data.augment import draws, mix
 from vft.errors import NotFiniteError
 from vft.objective import Loss
@@ -34,11 +34,11 @@ class TrainState:
 
 
 def make_state(params: Flat, batch_stats: Flat, tx: optax.GradientTransformation, mesh: jax.sharding.Mesh,
-               averaged: frozenset[str] = frozenset()) -> TrainState:
-  """Step 0, on every device of the mesh. `averaged` are the names in `ema`."""
+               averaged: frozenset[str] = frozenset(), whole: Sequence[str] = ()) -> TrainState:
+  """Step 0, placed on the mesh as by `sharding.place`. `averaged` are the names in `ema`."""
   ema = {name: np.array(params[name]) for name in averaged}  # copies: a step gives its buffers away
   state = TrainState(jnp.zeros((), jnp.int32), params, batch_stats, optim.first_state(tx, params), ema)
-  return jax.device_put(state, sharding.replicated(mesh))
+  return sharding.put(state, mesh, whole)
 
 
 def _parts(batch: Flat, accum: int) -> Flat:
@@ -52,7 +52,8 @@ def _same_labels(batch: Mapping[str, Any]) -> dict[str, jax.Array]:
 
 def make_train_step(forward: Callable[..., Any], loss: Loss, tx: optax.GradientTransformation, trained: frozenset[str],
                     *, accum: int = 1, seed: int = 0, accuracy_of: str = "", mirror: Mirror = _same_labels,
-                    mixing: mix.Mix | None = None, size: int = 0, ema: float = 0.0) -> Callable[..., Any]:
+                    mixing: mix.Mix | None = None, size: int = 0, ema: float = 0.0,
+                    mesh: jax.sharding.Mesh | None = None) -> Callable[..., Any]:
   """Returns jitted `step(state, batch) -> (state, StepMetrics, losses (B,), fine)`; the state is donated.
 
   Args:
@@ -67,6 +68,7 @@ def make_train_step(forward: Callable[..., Any], loss: Loss, tx: optax.GradientT
     mixing: mixup and cutmix of the clips of a part, of frames of `size` pixels.
     seed: of dropout and mixing; the key of a step depends on (seed, step) alone.
     ema: decay of the averages that the state holds, see `average`.
+    mesh: over which the parameters may be split; None: they are whole.
 
   A loss or gradient that is not finite leaves parameters and optimiser as they were.
   """
@@ -75,7 +77,7 @@ def make_train_step(forward: Callable[..., Any], loss: Loss, tx: optax.GradientT
     if mixing:
       drawn = mix.draw(jax.random.fold_in(rng, draws.MIX), part["mask"], size, mixing)
       part, share = {**part, "mix": drawn}, drawn.share
-    logits, stats = forward({**frozen, **params}, stats, part, rng=rng)
+    logits, stats = forward(sharding.gathered({**frozen, **params}, mesh), stats, part, rng=rng)
     scores = {task: x.mean(axis=1) for task, x in logits.items()}  # (B, K)
     losses = loss(scores, labels)
     if mixing:
@@ -131,7 +133,7 @@ def check_finite(fine: Any, losses: Any, step: int, batch: Mapping[str, Any],
                  ids: Callable[[np.ndarray], list[str]]) -> None:
   """Raises NotFiniteError that names the clips when a step's loss or gradient is not finite."""
   if not bool(fine):
-    bad = ~np.isfinite(np.asarray(losses))
+    bad = ~np.isfinite(distributed.share(sharding.fetch(losses)))
     rows = np.asarray(batch["row"])
     raise NotFiniteError(f"The loss or its gradient is not finite at step {step}; those of step {step - 1} are kept.\n"
                    f"  clips: {ids(rows[bad] if bad.any() else rows)}\n"

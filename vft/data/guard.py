@@ -9,6 +9,7 @@ import csv
 import dataclasses
 import functools
 import json
+import multiprocessing
 import os
 import queue
 import secrets
@@ -92,6 +93,13 @@ def refused_rows(manifest: Manifest) -> set[int]:
 class Noted:
   """A function of a batch's samples that reads files; no note is left when it has come back."""
   read: Any
+
+  def __setstate__(self, state: dict[str, Any]) -> None:
+    """In a worker: what stops a job is for its first process, which needs the workers for its last step."""
+    self.__dict__.update(state)
+    if multiprocessing.parent_process() and threading.current_thread() is threading.main_thread():
+      for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
 
   def __call__(self, samples: Any) -> Any:
     try:

@@ -5,7 +5,7 @@ No pandas here at run time, and none in the sources: a worker process imports th
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Protocol, cast
 
 import grain
@@ -90,7 +90,7 @@ class TrainOrder:
 
 def train_batches(manifest: Manifest, config: ConfigDict, *, batch: int, start_step: int,
                   process: tuple[int, int] = (0, 1), cache: ClipCache | None = None) -> Batches:
-  """Endless full training batches from `start_step` on; process p of P gets places p::P of each global batch.
+  """Endless full training batches from `start_step` on; process p of P gets the p-th part of each.
 
   {"video": (B, 1, T, R, R, 3) uint8, "time_s": (B, 1, T), "label": {task: (B, ...)}, "row": (B,) int32,
   "copy": (B,) int32, "mask": (B,) bool} with B = batch / P and R = data.resize. A clip that cannot be decoded is zeros
@@ -105,8 +105,7 @@ def train_batches(manifest: Manifest, config: ConfigDict, *, batch: int, start_s
     return *places(g), True
 
   places = TrainOrder.make(manifest, config)
-  first, step = process
-  samples = grain.MapDataset.range(NEVER).map(sample)[start_step * batch + first::step]
+  samples = grain.MapDataset.range(NEVER).map(_Part(batch, process, sample))[start_step * (batch // process[1]):]
   read = ClipReader.make(manifest, config, 1, cache=cache)
   workers = config.data.workers if not cache or read.missing(train_samples(manifest, config)) else 0
   return _iterate(samples, read, batch, workers, process)
@@ -137,11 +136,23 @@ def eval_batches(manifest: Manifest, config: ConfigDict, rows: np.ndarray, *, ba
     place, copy = divmod(g, repeats)
     return (int(rows[place]), copy, copies is not None) if place < len(rows) else (-1, 0, False)
 
-  first, step = process
-  samples = grain.MapDataset.range(total).map(sample)[first::step]
+  samples = grain.MapDataset.range(total // process[1]).map(_Part(batch, process, sample))
   read = ClipReader.make(manifest, config, views, crops, cache)
   workers = config.data.workers if not cache or read.missing((int(row), 0, False) for row in rows) else 0
   return _iterate(samples, read, batch, workers, process)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Part:
+  """Item of process p of P -> its sample: of each batch those of the p-th of P contiguous parts."""
+  batch: int
+  process: tuple[int, int]
+  sample: Callable[[int], tuple[int, int, bool]]
+
+  def __call__(self, item: int) -> tuple[int, int, bool]:
+    number, count = self.process
+    part = self.batch // count
+    return self.sample(item // part * self.batch + number * part + item % part)
 
 
 def open_cache(manifest: Manifest, config: ConfigDict) -> ClipCache | None:
