@@ -21,7 +21,7 @@ LEVELS = (
     ("folds", "grid_report", "export"),
     ("run", "probe"),
     ("main",),
-    ("sweep",),
+    ("sweep", "explain"),
     ("cli",),
 )
 LEVEL = {name: i for i, names in enumerate(LEVELS) for name in names}

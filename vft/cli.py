@@ -36,6 +36,8 @@ def main() -> int:
     commands.add_parser("weights", help="published weights: list, show, fetch, verify, convert", add_help=False)
   commands.add_parser("sweep", help="rates, sizes or trained blocks, chosen on validation: vft sweep --config=medical "
                       "--over groups.head.lr=1e-4..1e-1:log, or --blocks=0,1,2,4,all", add_help=False)
+  commands.add_parser("explain", help="where and when a run looks: vft explain RUN VIDEO... --output=FOLDER",
+                      add_help=False)
   commands.add_parser("launch", help="several processes of one run on this machine: vft launch -n 2 --restarts=3 -- "
                       "train --config=medical", add_help=False)
   if sys.argv[1:2] == ["launch"]:
@@ -49,6 +51,10 @@ def main() -> int:
     mains.keep_compiled()  # before jax is loaded
     from vft.sweep import command as sweeps
     return sweeps.entry(sys.argv[2:])
+  if sys.argv[1:2] == ["explain"]:
+    mains.keep_compiled()
+    from vft.explain import command as explains
+    return explains.entry(sys.argv[2:])
   args, rest = parser.parse_known_args()
   if rest and args.command != "check":
     parser.error(f"unrecognized arguments: {' '.join(rest)}")

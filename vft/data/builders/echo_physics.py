@@ -82,7 +82,8 @@ def bilinear(rows, first, second, num_first: int, num_second: int, num_rows: int
 
 
 def scatterers(heart: Heart, view: View, rng: np.random.Generator):
-  """Places of all scatterers before the probe, x and y (T, N) in mm, and their amplitudes (T, N)."""
+  """Places of all scatterers before the probe, x and y (T, N) in mm, their amplitudes (T, N); the drift (T, 1), -1..1.
+  """
   q, opening = echo_heart.contraction(heart, view.times + view.start, view.heart_rate)
   r = view.depth * np.sqrt(rng.uniform(0, 1.1, NUM_SCATTERERS))
   angle = rng.uniform(-1.08, 1.08, NUM_SCATTERERS) * HALF_ANGLE
@@ -115,15 +116,20 @@ def scatterers(heart: Heart, view: View, rng: np.random.Generator):
   x, y = (np.concatenate(z, 1, dtype=np.float32) for z in zip(*parts, strict=True))
 
   wave = np.sin(2 * np.pi * (view.times / view.drift_period + rng.random()))[:, None]
-  tilt = view.tilt + view.drift[2] * wave
-  place = (view.offset[0] + view.drift[0] * wave, view.offset[1] + view.drift[1] * wave)
-  x, y = np.cos(tilt) * x - np.sin(tilt) * y + place[0], np.sin(tilt) * x + np.cos(tilt) * y + place[1]
+  x, y = before_probe(view, x, y, wave)
 
   # Out of the plane: tissue turns through the slice with the beat and with breathing, so the speckle decorrelates.
   height = rng.normal(0, 2.5, strength.size).astype(np.float32)
   through = (3.5 * heart.strain * q[:, None] + 0.8 * wave).astype(np.float32)
   amplitude = (strength * rng.normal(size=strength.size)).astype(np.float32)
-  return x.astype(np.float32), y.astype(np.float32), amplitude * np.exp(-(((height - through) / 2.5) ** 2))
+  return x.astype(np.float32), y.astype(np.float32), amplitude * np.exp(-(((height - through) / 2.5) ** 2)), wave
+
+
+def before_probe(view: View, x, y, wave):
+  """Points (T, N) of the heart frame, moved, across and down from the probe; `wave` (T, 1) is the drift."""
+  tilt = view.tilt + view.drift[2] * wave
+  place = (view.offset[0] + view.drift[0] * wave, view.offset[1] + view.drift[1] * wave)
+  return np.cos(tilt) * x - np.sin(tilt) * y + place[0], np.sin(tilt) * x + np.cos(tilt) * y + place[1]
 
 
 def beam_matrix(depth: float, focus: float) -> np.ndarray:
@@ -137,7 +143,7 @@ def beam_matrix(depth: float, focus: float) -> np.ndarray:
 
 def acquire(heart: Heart, view: View, rng: np.random.Generator) -> np.ndarray:
   """Beam-formed IQ samples (RANGES, BEAMS, T) complex64, with shadows, depth-dependent noise and an imperfect TGC."""
-  x, y, amplitude = scatterers(heart, view, rng)
+  x, y, amplitude, _ = scatterers(heart, view, rng)
   r, angle = np.sqrt(x * x + y * y), np.arctan2(x, y)
   beam = np.rint((angle / HALF_ANGLE + 1) / 2 * (BEAMS - 1)).astype(np.int32)
   cell = (r * (RANGES / view.depth)).astype(np.int32)
