@@ -36,7 +36,7 @@ def environment(devices: int = 1) -> dict[str, str]:
           "VFT_SILENT_S": "10"}
 
 
-def ends(processes: list[subprocess.Popen[str]], limit_s: float = 300) -> list[tuple[int, str]]:
+def ends(processes: list[subprocess.Popen[str]], limit_s: float = 900) -> list[tuple[int, str]]:
   """(exit code, stderr) of each."""
   try:
     said = [p.communicate(timeout=limit_s)[1] for p in processes]
@@ -53,7 +53,7 @@ def lines(workdir: Path, split: str = "train") -> list[dict[str, float]]:
   return [r for r in map(json.loads, (x for x in texts if x.endswith("\n"))) if r["split"] == split]
 
 
-def until(true: Callable[[], bool], processes: list[subprocess.Popen[str]], limit_s: float = 200) -> None:
+def until(true: Callable[[], bool], processes: list[subprocess.Popen[str]], limit_s: float = 600) -> None:
   """Waits; ends with what a process said if one ends before."""
   end = time.monotonic() + limit_s
   while not true():
