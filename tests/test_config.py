@@ -109,7 +109,7 @@ def test_a_value_of_another_type_is_an_error_that_names_the_file(tmp_path):
     (dict(model=dict(mean=(0.5,), std=(0.5,))), r"config\.model\.mean is \(0.5,\); expected three numbers"),
     (dict(model=dict(mean=(123.7, 116.3, 103.5), std=(58.4, 57.1, 57.4))), r"mean is \(123\.7(.|\n)*by 255"),
     (dict(model=dict(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.0))), r"std is \(0.5, 0.5, 0.0\)(.|\n)*and above 0"),
-    (dict(model=dict(mean=(0.5, 0.5, 0.5), std=(0.5, math.nan, 0.5))), r"std is \(0.5, nan, 0.5\); expected three"),
+    (dict(model=dict(mean=(0.5, 0.5, 0.5), std=(0.5, math.nan, 0.5))), r"std is \(0.5, nan, 0.5\); expected each"),
     (dict(init=dict(layout="vit")), r"config\.init\.layout is 'vit', but config\.init\.weights is empty"),
     (dict(init=dict(map_labels=True)), r"map_labels is True, but config\.init\.weights is empty(.|\n)*False"),
     (dict(init=dict(weights="x", inflate="center")), r"config\.init\.inflate is 'center'; did you mean 'centre'\?"),

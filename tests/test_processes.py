@@ -165,7 +165,7 @@ def test_flags_win_over_the_environment_and_that_over_what_jax_finds(monkeypatch
 
 
 def _ignored(reader, answers):
-  pickle.loads(reader)  # in the worker's main function, as grain does it
+  pickle.loads(reader)  # in the worker's main function, as grain does it  # noqa: S301
   answers.put([signal.getsignal(number) is signal.SIG_IGN for number in (signal.SIGTERM, signal.SIGINT)])
 
 

@@ -148,6 +148,11 @@ class Checkpoints:
       lines = "\n".join(f"  {k}: in the checkpoint {a}, in the model {b}" for k, (a, b) in list(differ.items())[:10])
       raise WeightsError(f"The checkpoint {self.folder / str(step)} does not fit the model ({len(differ)} differ).\n"
                          f"{lines}\nUse the config of that run, or another --workdir.")
+    cast = [f"{name} from {saved[tree][name].dtype} to {leaf.dtype}" for tree, leaves in like.items()
+            for name, leaf in leaves.items() if saved[tree][name].dtype != leaf.dtype]
+    if cast:
+      logging.warning("checkpoint of step %s holds other number types, which are converted: %s", step, ", ".join(
+          cast[:10]))
 
   def _read(self, step: int, like: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     return self._manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(dict(like))))["state"]

@@ -62,7 +62,7 @@ class Group:
     port = self._port or _free_port()
     for process in range(self._count):
       where = {"VFT_COORDINATOR": f"127.0.0.1:{port}", "VFT_PROCESSES": str(self._count), "VFT_PROCESS": str(process)}
-      self._processes[process:] = [subprocess.Popen(
+      self._processes[process:] = [subprocess.Popen(  # noqa: S603
           [sys.executable, "-m", "vft.cli", *self._command], env={**os.environ, **where}, start_new_session=True,
           stdout=None if process == 0 else subprocess.DEVNULL, stderr=subprocess.PIPE)]
     readers = [threading.Thread(target=_copy, args=(p.stderr, f"[{i}] " if self._count > 1 else ""), daemon=True)

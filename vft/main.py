@@ -19,6 +19,7 @@ from ml_collections.config_flags import config_flags
 
 from vft import config as configs
 from vft import distributed, liveness, mirror
+from vft.config import masking
 from vft.errors import ConfigError, VftError, did_you_mean
 
 COMPILED_BYTES = 1_000_000_000  # of the programs that are kept; the ones not used for longest go first
@@ -115,7 +116,7 @@ def guarded(work: Callable[[], None], verbose: bool = False) -> int:
   except VftError as e:
     if verbose:
       raise
-    print(f"vft: {e}", file=sys.stderr)
+    print(f"vft: {configs.masked_text(str(e))}", file=sys.stderr)
     return e.exit_code
   except Stopped as e:
     print(f"vft: stopped by {e}; saved. The same command goes on from here.", file=sys.stderr)
@@ -132,9 +133,15 @@ def train(config: ConfigDict, workdir: Path, stop: Callable[[], None]) -> None:
   run.run(config, workdir, stop)
 
 
+def _log() -> logging.Handler:
+  handler = logging.StreamHandler()
+  handler.setFormatter(masking.Formatter("%(levelname)s %(message)s"))
+  return handler
+
+
 def main(argv: list[str] | None = None, start: Callable[..., None] = train, runs: str = "runs") -> int:
   """Starts what the arguments ask for as start(config, workdir, stop); returns the exit code of DESIGN."""
-  logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+  logging.basicConfig(level=logging.WARNING, handlers=[_log()])
   argv = sys.argv[1:] if argv is None else argv
   verbose, who = bool({"-v", "--verbose"} & set(argv)), None
   def work():

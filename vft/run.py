@@ -82,7 +82,7 @@ def finish(config: ConfigDict, folder: Path, stop: Stop) -> dict[str, Any]:
 
 
 def _run(config: ConfigDict, folder: Path, clock: Clock, stop: Stop) -> dict[str, Any]:
-  workdirs.write_json(folder / "env.json", workdirs.environment())
+  workdirs.settle_environment(folder)
   sessions = goodput.Sessions(folder)
   with clock("manifest"):
     manifest = sequences.make(hosts.make_manifest(config, folder), config)

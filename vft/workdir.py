@@ -1,5 +1,6 @@
 """The folder of a run: who owns it, which config it belongs to, where the run was made."""
 import contextlib
+import errno
 import importlib.metadata
 import json
 import logging
@@ -50,8 +51,10 @@ def locked(workdir: Path) -> Iterator[None]:
         yield
   except filelock.Timeout as e:
     raise RunError(f"{workdir} is in use by {owner.read_text()}; wait for it, or give another --workdir.") from e
-  except PermissionError as e:
-    raise RunError(f"{workdir} cannot be written ({e.strerror}); give another --workdir.") from e
+  except OSError as e:
+    if e.errno not in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT):
+      raise
+    raise RunError(f"{workdir} cannot be written ({e.strerror}); make room there, or give another --workdir.") from e
 
 
 def settle_config(workdir: Path, config: ConfigDict, kind: str = "run") -> None:
@@ -98,6 +101,18 @@ def load_manifest(config: ConfigDict, folder: Path) -> manifests.Manifest:
     logging.warning(warning)
   manifest.save(path)
   return guard.guard(manifest, folder, config)
+
+
+def settle_environment(folder: Path) -> None:
+  """Writes env.json; where a run goes on with other versions than it began with, a warning names both."""
+  path, now = folder / "env.json", environment()
+  if path.is_file():
+    with contextlib.suppress(ValueError, KeyError, TypeError):  # a damaged one is made anew
+      before = json.loads(path.read_text())["packages"]
+      changed = [f"{k} {before[k]} -> {v}" for k, v in now["packages"].items() if k in before and before[k] != v]
+      if changed:
+        logging.warning("%s goes on with other versions than it began with: %s", folder, ", ".join(changed))
+  write_json(path, now)
 
 
 def environment() -> dict[str, Any]:

@@ -274,3 +274,11 @@ def test_bytes_in_memory_take_no_file(tmp_path):
   content = Path(write_dicom(tmp_path / "a.dcm", frames(3))).read_bytes()
   assert isinstance(content, bytes) and readers.probe(content, max_pixels=LIMIT).fps == pytest.approx(10)
   assert io.BytesIO(content).read(132)[128:] == b"DICM"
+
+
+def test_more_frames_than_bytes_are_a_lie(tmp_path):
+  path = write_dicom(tmp_path / "a.dcm", frames(2))
+  data = pydicom.dcmread(path)
+  data.NumberOfFrames = 2**31 - 1  # their times alone would take 17 GB
+  data.save_as(path)
+  assert fault(path) == "damaged header: more frames than bytes"

@@ -34,7 +34,7 @@ def tiny_config(name, folder):
 def test_rows_of_a_layout_are_what_lies_on_the_disk(name, trees):
   expected, config = getattr(MODULES[name], "EXPECTED", {}), tiny_config(name, trees(name))
   columns = tuple(t.get("column", "") or name for name, t in config.tasks.items()) or ("label",)
-  source = pickle.loads(pickle.dumps(sources.open_source(config.data.source, config.data, columns)))  # as a worker does
+  source = pickle.loads(pickle.dumps(sources.open_source(config.data.source, config.data, columns)))  # noqa: S301
   rows = source.rows()
   assert tuple(rows.columns[:7]) == sources.COLUMNS and set(columns) <= set(rows.columns) and rows.id.is_unique
   assert set(rows.split) <= {"", "train", "val", "test"}

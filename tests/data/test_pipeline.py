@@ -93,6 +93,7 @@ def test_halves_of_two_processes_make_the_whole(made):
       assert (whole[step]["row"][2 * p:2 * p + 2] == halves[p][step]["row"]).all()
 
 
+@pytest.mark.fault("F39c", "another number of data workers, from any step", "same batches, bit for bit")
 def test_worker_processes_change_nothing(made):
   config, parallel = make_config(enabled=True), make_config(enabled=True)
   parallel.data.workers = 2
@@ -236,6 +237,7 @@ def test_balanced_shows_each_class_as_often_and_no_clip_again_before_all_of_its_
     assert copies[labels == label].tolist() == np.repeat(np.arange(18 // size), size).tolist()
 
 
+@pytest.mark.fault("F39c", "another number of data workers, from any step", "same batches, bit for bit")
 def test_balanced_is_the_same_from_any_step_for_any_workers_and_processes(uneven):
   manifest, config = uneven
   whole = take(pipeline.train_batches(manifest, config, batch=4, start_step=0), 6)

@@ -164,7 +164,7 @@ def test_tfds_rows_and_bytes_come_from_a_real_data_set(tmp_path, monkeypatch):
   module = types.ModuleType("vft.data.builders.tiny_echo")
   module.load_builder = lambda data_dir: builder  # type: ignore[attr-defined]
   monkeypatch.setitem(sys.modules, module.__name__, module)
-  source = pickle.loads(pickle.dumps(open_any("tfds:tiny_echo")))  # as a worker gets it
+  source = pickle.loads(pickle.dumps(open_any("tfds:tiny_echo")))  # noqa: S301
   rows = source.rows()
   assert source.classes == ("weak", "normal") and source.simulated
   assert "tiny_echo/1.2.3/train/0" in set(rows.path)

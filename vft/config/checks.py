@@ -31,6 +31,13 @@ CHOICES = {
     "optim.name": ("adamw", "adam", "sgd"),
     "optim.warmup_unit": ("share", "steps", "epochs"),
 }
+# Kind of a field -> what it may be, and its name in messages.
+TYPES: dict[str, tuple[Any, str]] = {
+    "bool": (bool, "True or False"), "int": (int, "a whole number"), "float": (int | float, "a finite number"),
+    "str": (str, "a text"), "tuple": (tuple | list, "a tuple"), "ConfigDict": (ConfigDict, "a dict")}
+# Of the elements of tuples that are empty by default.
+ELEMENTS = {"data.classes": "str", "data.window": "float", "augment.scale": "float", "model.mean": "float",
+            "model.std": "float", "probe.heads": "str"}
 SCHEDULES = ("constant", "linear", "cosine")
 CONTROLS = ("majority", "single_frame", "random_trunk")
 POSITIVE = ("data.num_frames", "data.fps", "data.resize", "data.size", "data.max_pixels", "train.batch", "train.accum",
@@ -63,6 +70,7 @@ def check(config: ConfigDict) -> None:
   """Raises ConfigError for the first value that cannot work. Looks at values only, opens nothing."""
   flat = fields(config)
   _check_fields(flat)
+  _check_types(flat)
   for key, value in flat.items():
     if isinstance(value, float) and not math.isfinite(value):
       raise ConfigError(f"config.{key} is {value}; expected a finite number, such as --config.{key}=0.001.")
@@ -244,6 +252,25 @@ def _check_fields(flat: dict[str, Any]) -> None:
     hints = "".join(f"\n  config.{k} is unknown{did_you_mean(k, known)}" for k in unknown)
     raise ConfigError(f"The config does not have the fields of {SHIPPED / 'default.py'}.{hints}\n  missing: {missing}\n"
                       "Change a sub-config by c.model.update(name=...), never by c.model = dict(...).")
+
+
+def _check_types(flat: dict[str, Any]) -> None:
+  """A config.json may hold anything; a field must have the type of its default."""
+  for key, usual in fields(load(str(SHIPPED / "default.py"))).items():
+    if key.startswith(FREE):
+      continue
+    value, kind = flat[key], "float" if isinstance(usual, float) else type(usual).__name__
+    if not _is(value, kind):
+      raise ConfigError(f"config.{key} is {value!r}; expected {TYPES[kind][1]}, such as {usual!r}.")
+    kind = ELEMENTS.get(key, type(usual[0]).__name__ if kind == "tuple" and usual else "")
+    if kind and not all(_is(item, kind) for item in value):
+      raise ConfigError(f"config.{key} is {value!r}; expected each of them to be {TYPES[kind][1]}.")
+
+
+def _is(value: Any, kind: str) -> bool:
+  """Whether a value is of a kind of TYPES. True and False are no numbers; numbers of a float are finite."""
+  right = isinstance(value, TYPES[kind][0]) and isinstance(value, bool) == (kind == "bool")
+  return right and (kind != "float" or math.isfinite(value))
 
 
 def _choice(key: str, value: Any, known: tuple[Any, ...]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from vft.config import masking
 from vft.errors import ConfigError, did_you_mean
 
 _HERE = Path(__file__).resolve().parents[1]
@@ -84,8 +85,8 @@ def fields(config: ConfigDict) -> dict[str, Any]:
 
 
 def to_json(config: ConfigDict) -> str:
-  """The resolved config, as config.json holds it."""
-  return json.dumps(config.to_dict(), indent=1, sort_keys=True) + "\n"
+  """The resolved config, as config.json holds it: secrets are masked."""
+  return json.dumps(masking.masked(config.to_dict()), indent=1, sort_keys=True) + "\n"
 
 
 def from_json(text: str) -> ConfigDict:

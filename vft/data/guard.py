@@ -24,7 +24,7 @@ import numpy as np
 from vft.data import notes, readers
 from vft.data.decoders import CRASHES, HANGS, Decoders
 from vft.data.inspection import PROBED, Inspection, probe
-from vft.errors import DataError
+from vft.errors import DataError, RunError
 
 if TYPE_CHECKING:
   import pandas as pd
@@ -109,7 +109,10 @@ class Noted:
 
 
 class Watched:
-  """The same batches. Raises DataError naming the file where one takes longer than the limit or ends its process."""
+  """The same batches. Raises DataError naming the file where one takes longer than the limit or ends its process.
+
+  Raises RunError where a process was ended by something else.
+  """
 
   def __init__(self, batches: Any, source: Guarded):
     self._batches, self._source, self._stuck = batches, source, False
@@ -136,6 +139,10 @@ class Watched:
         return batch
       if not isinstance(error, StopIteration | DataError):
         self._find_crashed(error)
+      if "terminated unexpectedly" in str(error):  # grain says so of its workers
+        raise RunError(f"A process that decodes has ended: {str(error).splitlines()[0]}\nNegative codes are signals; "
+                       "-9 mostly means too little memory: lower --config.data.workers, --config.train.batch or "
+                       "--config.data.resize. The same command goes on from the last checkpoint.") from error
       raise error
 
   def close(self) -> None:

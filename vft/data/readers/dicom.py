@@ -5,6 +5,7 @@ Only the tags of `TAGS` are parsed; text of pydicom's errors and warnings may qu
 import contextlib
 import functools
 import logging
+import os
 import warnings
 from collections.abc import Generator
 from typing import BinaryIO
@@ -100,6 +101,8 @@ def _header(content: Content, how: Decoding) -> Header:
         raise DataError("DICOM without pixels")
       check_size(int(tags.Columns), int(tags.Rows), how.max_pixels)
       _check_decoder(syntax)
+      if int(tags.get("NumberOfFrames") or 1) > file.seek(0, os.SEEK_END):
+        raise DataError("damaged header: more frames than bytes")
       return Header(tags, how.frame_rate)
 
 
