@@ -262,7 +262,7 @@ def _check_types(flat: dict[str, Any]) -> None:
     value, kind = flat[key], "float" if isinstance(usual, float) else type(usual).__name__
     if not _is(value, kind):
       raise ConfigError(f"config.{key} is {value!r}; expected {TYPES[kind][1]}, such as {usual!r}.")
-    kind = ELEMENTS.get(key, type(usual[0]).__name__ if kind == "tuple" and usual else "")
+    kind = ELEMENTS.get(key, type(usual[0]).__name__ if isinstance(usual, tuple) and usual else "")
     if kind and not all(_is(item, kind) for item in value):
       raise ConfigError(f"config.{key} is {value!r}; expected each of them to be {TYPES[kind][1]}.")
 
