@@ -96,7 +96,7 @@ def write(folder: Path, frames: np.ndarray, times: np.ndarray, values: np.ndarra
   np.savez_compressed(folder / "map.npz", map=values[0], time_s=times, importance=importance, title=title)
 
 
-def _place(output: Path, path: Path, used: set[str]) -> Path:
+def _place(output: Path, path: Any, used: set[str]) -> Path:
   """A folder for each video, named after it; of two that are called the same the second one has a number."""
   name, number = path.stem or path.name, 2
   while name in used:
