@@ -37,5 +37,8 @@ def test_a_torn_line_and_a_clock_that_went_back_do_no_harm(tmp_path):
   json.dumps(found, allow_nan=False)
 
 
-def test_a_folder_that_cannot_be_written_costs_the_note_alone(tmp_path):
-  Sessions(tmp_path / "gone", now=0.0).note({"step": 1.0}, 1.0, 1)
+def test_a_folder_that_cannot_be_written_costs_the_note_alone(tmp_path, caplog):
+  sessions = Sessions(tmp_path / "gone", now=0.0)
+  sessions.note({"step": 1.0}, 1.0, 1)
+  assert "gone/sessions.jsonl cannot be written" in caplog.text
+  assert sessions.summary({"step": 1.0}, 1.0)["goodput"] == 1

@@ -1,5 +1,6 @@
 """Goodput: the share of a run's time, over all its starts, that went into what the result needs."""
 import json
+import logging
 import os
 import time
 from collections.abc import Mapping
@@ -26,8 +27,8 @@ class Sessions:
     try:
       with self._path.open("a") as file:
         file.write(json.dumps(line) + "\n")
-    except OSError:
-      pass
+    except OSError as e:
+      logging.warning("cost.goodput will miss time of this start: %s cannot be written (%s)", self._path, e)
 
   def summary(self, seconds: Mapping[str, float], total_s: float) -> dict[str, Any]:
     """{"goodput", "total_s", "starts", "seconds"}: seconds by cause, "away" between the starts and what was lost."""
