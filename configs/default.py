@@ -202,5 +202,8 @@ def get_config():
       whole=(),  # patterns of parameters that each device has a copy of all the same
   ))
 
+  # What a report and an export say.
+  c.report = config_dict.ConfigDict(dict(limits="Not for clinical decisions."))  # limits of use
+
   c.log = config_dict.ConfigDict(dict(tensorboard=True, progress=True))
   return c.lock()

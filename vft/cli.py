@@ -29,6 +29,11 @@ def main() -> int:
   predict.add_argument("paths", nargs="+", help="videos, or folders of videos")
   predict.add_argument("--output", default="-", help="a CSV file; - is standard output")
   predict.add_argument("-v", "--verbose", action="store_true", help="show tracebacks")
+  export = commands.add_parser("export", help="a finished run for others: StableHLO with an example, or vft's own file")
+  export.add_argument("workdir", help="folder of a finished run")
+  export.add_argument("out", help="new folder; with --format=vft a new .safetensors file")
+  export.add_argument("--format", choices=("stablehlo", "vft"), default="stablehlo")
+  export.add_argument("-v", "--verbose", action="store_true", help="show tracebacks")
   if sys.argv[1:2] == ["weights"]:  # loaded only then: it needs jax
     from vft import weights
     weights.add_parsers(commands)
@@ -64,9 +69,12 @@ def main() -> int:
     if args.command == "weights":
       from vft import weights
       if args.action == "convert" and (Path(args.source) / "config.json").is_file():
-        from vft import export
-        return export.write(args.source, args.out)
+        from vft.export import merged
+        return merged.write(args.source, args.out)
       return weights.run(args)
+    if args.command == "export":
+      from vft.export import command as exports
+      return exports.export(args.workdir, args.out, args.format)
     from vft import predict as predicts
     predicts.predict_files(args.workdir, args.paths, args.output)
   return mains.guarded(work, args.verbose)

@@ -15,7 +15,7 @@ SHIPPED = next(p for p in (_HERE / "configs", _HERE.parent / "configs") if (p / 
 
 FREE = ("groups", "tasks", "model.options", "data.options")  # their keys are the user's
 HARMLESS = ("data.workers", "data.decode_timeout_s", "data.cache", "data.cache_dir", "data.cache_max_gb",
-            "data.tfds_dir", "data.stride_s", "eval.chunk", "features", "log",
+            "data.tfds_dir", "data.stride_s", "eval.chunk", "features", "log", "report",
             "train.log_every", "train.memory_gb", "model.remat")
 
 

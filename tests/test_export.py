@@ -1,0 +1,68 @@
+"""`vft export`: the written program says what the run says, by itself, and tells what it is."""
+import json
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests import tiny
+from vft import cli, predict
+from vft import run as runs
+from vft.errors import RunError
+from vft.export import card, program
+
+
+@pytest.fixture(scope="module")
+def work(tiny_csv, tmp_path_factory):
+  """A finished run of a tiny network, two views of a video."""
+  folder = tmp_path_factory.mktemp("exported")
+  config = tiny.make_config(tiny_csv, folder, train=dict(epochs=1), eval=dict(views=2), controls=("majority",))
+  runs.run(config, folder / "run")
+  return folder / "run"
+
+
+def call(monkeypatch, *args):
+  monkeypatch.setattr(sys, "argv", ["vft", "export", *map(str, args)])
+  return cli.main()
+
+
+def test_the_example_predicts_by_itself_what_vft_predicts(work, tiny_csv, tmp_path, monkeypatch, capsys):
+  out, videos = tmp_path / "out", [str(tiny_csv.parent / f"p{i}_0.mp4") for i in (0, 1)]
+  assert call(monkeypatch, work, out) == 0
+  assert " clips of the test split" in capsys.readouterr().out
+  assert sorted(p.name for p in tmp_path.iterdir()) == ["out"]  # nothing half-written beside it
+  code = ("import runpy, sys; sys.modules['vft'] = None; "  # an import of vft would fail
+          f"sys.argv = ['predict.py', *{videos!r}]; runpy.run_path({str(out / 'predict.py')!r}, run_name='__main__')")
+  done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+  assert done.returncode == 0, done.stderr
+  said = [json.loads(line) for line in done.stdout.splitlines()]
+  predict.predict_files(str(work), videos, str(tmp_path / "ours.csv"))
+  ours = pd.read_csv(tmp_path / "ours.csv")
+  for kind, prefix in (("probabilities", "p_"), ("calibrated", "calibrated_")):
+    np.testing.assert_allclose([s[kind] for s in said], ours[[prefix + "fast", prefix + "slow"]], atol=1e-4)
+
+  text, result = (out / "README.md").read_text(), json.loads((work / "result.json").read_text())
+  accuracy = result["test"]["patient"]["accuracy"]
+  for part in ("Not for clinical decisions.", result["data"]["sha256"], "label (single: fast, slow)", "random values",
+               f"| patient | accuracy | {accuracy['value']:.3f} | {accuracy['low']:.3f} | {accuracy['high']:.3f} |",
+               "majority ", "2 views", "differs from the run by at most"):
+    assert part in text, part
+  assert call(monkeypatch, work, out) == 2 and "exists already" in capsys.readouterr().err
+  assert call(monkeypatch, work, tmp_path / "own.safetensors", "--format=vft") == 0
+
+
+def test_an_export_that_says_something_else_is_refused(work):
+  config, tasks, begin = predict.load_run(work)
+  made, (video, _) = program.make(config, tasks, begin), program.find_clips(config, work)
+  found = jax.jit(made.call)(made.weights, video)
+  assert program.check(tasks, begin, video, found) <= 1e-5
+  with pytest.raises(RunError, match=r"differs from the run by 0\.0002 in 'label'"):
+    program.check(tasks, begin, video, {"label": np.asarray(found["label"]) + np.float32(2e-4)})
+  config = config.copy_and_resolve_references()
+  config.data.source = "csv:/gone/clips.csv"
+  video, what = program.find_clips(config, work)
+  assert video.shape == (8, *made.shape) and "noise" in what
+  assert card.about(config, tasks, begin, work)["input"]["views"] == 2

@@ -1,0 +1,74 @@
+"""The best model of a run as one function of its arrays and of decoded clips, crop to probabilities."""
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from vft import evaluate, forward, lora, objective, startup
+from vft.data import manifest as manifests
+from vft.data import pipeline
+from vft.errors import RunError, VftError
+from vft.tasks import Task
+
+CLIPS = 8  # that an export is checked on
+MOST = 1e-4  # by which a probability, or a number in standard deviations, may differ
+
+
+class Program(NamedTuple):
+  """call(weights, video (B, T, R, R, 3) uint8) -> {task: (B, K)} of objective.values; shape is (T, R, R, 3)."""
+  weights: dict[str, np.ndarray]
+  call: Callable[[Mapping[str, Any], Any], dict[str, jax.Array]]
+  shape: tuple[int, ...]
+
+
+def make(config: ConfigDict, tasks: tuple[Task, ...], begin: startup.Prepared) -> Program:
+  """LoRA is folded into the kernels. `begin.state` holds the parameters that are exported as its best."""
+  model, state = begin.model.clone(remat="none"), begin.state
+  params = lora.fold(state.best_params, model.lora_alpha)
+  weights = {name: np.asarray(x) for name, x in {**params, **state.batch_stats}.items()}
+
+  def call(weights: Mapping[str, Any], video: Any) -> dict[str, jax.Array]:
+    flat, stats = ({name: weights[name] for name in names} for names in (params, state.batch_stats))
+    def one(clip: jax.Array) -> dict[str, jax.Array]:
+      logits, _ = forward.logits(model, flat, stats, {"video": clip[None, None]}, begin.pixels)
+      return {t.name: objective.values(t, logits[t.name])[0, 0] for t in tasks}
+    return jax.lax.map(one, video)  # one by one: lowerings for CPUs choose by the number of clips, unknown here
+  d = config.data
+  return Program(weights, call, (d.num_frames, d.resize, d.resize, 3))
+
+
+def find_clips(config: ConfigDict, folder: Path) -> tuple[np.ndarray, str]:
+  """(B, T, R, R, 3) uint8, at most CLIPS of the test split, and what they are; noise where the data is not there."""
+  here = config.copy_and_resolve_references()
+  here.data.workers = 0  # too few for processes of their own
+  try:
+    manifest = manifests.load(folder / "manifest.csv", here)
+    rows = manifest.rows("test")[:CLIPS]
+    batch = next(iter(pipeline.eval_batches(manifest, here, rows, batch=len(rows), views=1)))
+    video = batch["video"][batch["mask"], 0]
+    if len(video):
+      return video, f"{len(video)} clips of the test split"
+  except (VftError, OSError, StopIteration):
+    pass
+  d = config.data
+  shape = (CLIPS, d.num_frames, d.resize, d.resize, 3)
+  return (np.random.default_rng(0).integers(0, 256, shape, np.uint8),
+          f"{CLIPS} clips of noise, since the videos of the run are not on this machine")
+
+
+def check(tasks: tuple[Task, ...], begin: startup.Prepared, video: np.ndarray, found: Mapping[str, Any]) -> float:
+  """The largest difference between `found` and what the run says of the clips. Raises RunError over MOST."""
+  params, stats = (jax.tree.map(np.asarray, dict(x)) for x in (begin.state.best_params, begin.state.batch_stats))
+  batch = {"video": video[:, None]}
+  want = evaluate.view_sums(begin.model, params, stats, batch, begin.pixels, tasks)
+  gaps = {t.name: float(np.abs(np.asarray(found[t.name]) - np.asarray(want[t.name])).max())
+          / (t.std if t.kind == "regression" else 1.0) for t in tasks}
+  worst = max(gaps, key=gaps.__getitem__)
+  if not gaps[worst] <= MOST:
+    raise RunError(f"The export differs from the run by {gaps[worst]:.2g} in {worst!r} on {len(video)} clips; at most "
+                   f"{MOST:g} was expected, so nothing was written.\nTry --config.model.dtype=float32 in a new run, or "
+                   "report it with the version of vft.")
+  return gaps[worst]
