@@ -202,8 +202,12 @@ def get_config():
       whole=(),  # patterns of parameters that each device has a copy of all the same
   ))
 
-  # What a report and an export say.
-  c.report = config_dict.ConfigDict(dict(limits="Not for clinical decisions."))  # limits of use
+  # report.html: written at the end of a run, and by `vft report WORKDIR`.
+  c.report = config_dict.ConfigDict(dict(
+      write=True,  # at the end of a run
+      limits="Not for clinical decisions.",  # limits of use, as the report and exports state them
+      clips=12,  # small moving pictures of errors, at most; they show what is in the videos. 0 = none
+  ))
 
   c.log = config_dict.ConfigDict(dict(tensorboard=True, progress=True))
   return c.lock()

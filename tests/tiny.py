@@ -31,6 +31,7 @@ def get_config():
   c.controls = ()
   c.features.dir = "{folder}/features"
   c.log.update(tensorboard=False, progress=False)
+  c.report.write = False
   c.update({updates})
   return c
 '''

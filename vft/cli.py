@@ -34,6 +34,10 @@ def main() -> int:
   export.add_argument("out", help="new folder; with --format=vft a new .safetensors file")
   export.add_argument("--format", choices=("stablehlo", "vft"), default="stablehlo")
   export.add_argument("-v", "--verbose", action="store_true", help="show tracebacks")
+  report = commands.add_parser("report", help="one page of a finished run, or a comparison of several")
+  report.add_argument("workdirs", nargs="+", metavar="WORKDIR", help="folder of a finished run")
+  report.add_argument("--output", default="", metavar="FILE", help="default: WORKDIR/report.html, or comparison.html")
+  report.add_argument("-v", "--verbose", action="store_true", help="show tracebacks")
   if sys.argv[1:2] == ["weights"]:  # loaded only then: it needs jax
     from vft import weights
     weights.add_parsers(commands)
@@ -75,6 +79,9 @@ def main() -> int:
     if args.command == "export":
       from vft.export import command as exports
       return exports.export(args.workdir, args.out, args.format)
+    if args.command == "report":
+      from vft.report import command as reports
+      return reports.report(args.workdirs, args.output)
     from vft import predict as predicts
     predicts.predict_files(args.workdir, args.paths, args.output)
   return mains.guarded(work, args.verbose)

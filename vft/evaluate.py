@@ -1,6 +1,6 @@
 """Validation and test: logits of every clip -> views -> videos -> patients -> figures with intervals."""
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -28,6 +28,14 @@ class Predictions:
     """Those of some of the rows."""
     keep = np.isin(self.rows, rows)
     return Predictions(self.rows[keep], {task: x[keep] for task, x in self.outputs.items()})
+
+
+def together(parts: Sequence[Predictions]) -> Predictions:
+  """Those of disjoint rows, such as of folds, in the order of the rows."""
+  rows = np.concatenate([p.rows for p in parts])
+  order = np.argsort(rows)
+  return Predictions(rows[order], {task: np.concatenate([p.outputs[task] for p in parts])[order]
+                                   for task in parts[0].outputs})
 
 
 @partial(jax.jit, static_argnames=("model", "pixels", "tasks", "mesh"))
@@ -95,7 +103,7 @@ def _phase_options(task: Task, config: ConfigDict) -> dict[str, Any]:
   return dict(classes=task.classes, fps=s.fps, boundary_s=s.boundary_s, rule=s.boundary_rule)
 
 
-def _procedures(predictions: Predictions, manifest: Manifest, task: Task) -> list[tuple[Procedure, str]]:
+def procedures(predictions: Predictions, manifest: Manifest, task: Task) -> list[tuple[Procedure, str]]:
   """((labels (S,), predicted (S,)), group) of each video of moments; [] where rows are none, or have no one label."""
   if manifest.unit != "video" or task.kind != "single":
     return []
@@ -137,8 +145,8 @@ def figures(predictions: Predictions, manifest: Manifest, config: ConfigDict,
                    thresholds=calibration.thresholds(entries[task.name]) if task.name in entries else None)
     found = {level: stats.figures(labels, outputs, groups, **drawn, **options)
              for level, (outputs, labels, groups) in levels(predictions, manifest, task).items()}
-    if procedures := _procedures(predictions, manifest, task):
-      videos, groups = zip(*procedures, strict=True)
+    if whole := procedures(predictions, manifest, task):
+      videos, groups = zip(*whole, strict=True)
       found["video"] |= stats.phase(videos, groups, **drawn, **_phase_options(task, config))
     return found
   return _by_level(manifest, measure)
@@ -191,8 +199,8 @@ def values(found: Predictions, manifest: Manifest, config: ConfigDict) -> dict[s
             for level, (outputs, labels, _) in levels(found, manifest, task).items()}
   by_task = {task: measure(task) for task in manifest.tasks}
   for task in manifest.tasks:
-    if procedures := _procedures(found, manifest, task):
-      by_task[task]["video"] |= metrics.phase.figures([v for v, _ in procedures], **_phase_options(task, config))
+    if whole := procedures(found, manifest, task):
+      by_task[task]["video"] |= metrics.phase.figures([v for v, _ in whole], **_phase_options(task, config))
   by_level = _by_level(manifest, by_task.__getitem__)
   patients = {f"patient/{name}": value for name, value in by_level.get("patient", {}).items()}
   return {**by_level[manifest.level], **patients, "loss": loss(found, manifest)}

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from ml_collections import ConfigDict
 
@@ -57,19 +56,19 @@ def _pool(config: ConfigDict, folder: Path, whole: manifests.Manifest, places: l
     return [predict.read_predictions(place / name, whole) for place in places]
 
   found = read("predictions_test.csv")
-  test = _together(found)
+  test = evaluate.together(found)
   predict.write_predictions(folder / "predictions_test.csv", test, whole)
   result: dict[str, Any] = {"test": evaluate.figures(test, whole, config), "controls": {}}
   folds: dict[str, Any] = {"count": len(results), "test": _across([r["test"] for r in results]), "controls": {}}
   entries = [predict.load_calibration(place) for place in places]
   if any(entries):
-    calibrated = _together([evaluate.calibrated(p, e) for p, e in zip(found, entries, strict=True)])
+    calibrated = evaluate.together([evaluate.calibrated(p, e) for p, e in zip(found, entries, strict=True)])
     result["test_calibrated"] = {
         level: {name: figure for name, figure in figures.items() if name.rsplit("/", 1)[-1] in OF_PROBABILITIES}
         for level, figures in evaluate.figures(calibrated, whole, config).items()}
     folds["test_calibrated"] = _across([r.get("test_calibrated", {}) for r in results])
   for name in config.controls:
-    other = _together(read(f"controls/{name}/predictions_test.csv"))
+    other = evaluate.together(read(f"controls/{name}/predictions_test.csv"))
     result["controls"][name] = {**evaluate.figures(other, whole, config),
                                 "difference": evaluate.differences(test, other, whole, config)}
     of_folds = [r["controls"][name] for r in results]
@@ -79,13 +78,6 @@ def _pool(config: ConfigDict, folder: Path, whole: manifests.Manifest, places: l
   return {**result, "folds": folds, "cost": _cost([r["cost"] for r in results]),
           "confusion": {"test": evaluate.confusion(test, whole)},
           "data": skipped.summary(whole, config, len(left_out))}
-
-
-def _together(parts: list[evaluate.Predictions]) -> evaluate.Predictions:
-  rows = np.concatenate([p.rows for p in parts])
-  order = np.argsort(rows)
-  return evaluate.Predictions(rows[order], {task: np.concatenate([p.outputs[task] for p in parts])[order]
-                                            for task in parts[0].outputs})
 
 
 def _across(parts: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -27,6 +27,7 @@ from vft import (
   hooks,
   optim,
   predict,
+  report,
   results,
   sharding,
   startup,
@@ -131,8 +132,10 @@ def _probe(config: ConfigDict, folder: Path, clock: Clock, stop: Stop) -> dict[s
   facts = {"steps": steps, "best_step": chosen.step, "skipped": shape.skipped,
            "trained_parameters": sum(x.size for x in chosen.params.values())}
   said = {**{k: getattr(chosen, k) for k in grid_report.POINT}, "epoch": chosen.step // steps_per_epoch}
-  return results.write(found, manifest, shape.config, folder, clock, facts, controls={}, probe={
+  result = results.write(found, manifest, shape.config, folder, clock, facts, controls={}, probe={
       "points": len(points), "not_finite": sum(p.bad is not None for p in points), "chosen": said})
+  report.at_the_end(config, folder)
+  return result
 
 
 def _train(config: ConfigDict, manifest: Manifest, folder: Path, mesh: jax.sharding.Mesh, writer: Writer, clock: Clock,

@@ -24,6 +24,7 @@ from vft import (
   objective,
   optim,
   predict,
+  report,
   results,
   sharding,
   stages,
@@ -77,8 +78,11 @@ def finish(config: ConfigDict, folder: Path, stop: Stop) -> dict[str, Any]:
     if result := hosts.finished(folder):
       return result
     if config.data.folds:
-      return folds.cross_validate(config, folder, partial(finish, stop=stop))
-    return _run(config, folder, Clock(), stop)
+      result = folds.cross_validate(config, folder, partial(finish, stop=stop))
+    else:
+      result = _run(config, folder, Clock(), stop)
+    report.at_the_end(config, folder)
+    return result
 
 
 def _run(config: ConfigDict, folder: Path, clock: Clock, stop: Stop) -> dict[str, Any]:

@@ -117,13 +117,13 @@ def _calibration(result: Mapping[str, Any], level: str, digits: int) -> list[str
     return []
   prefix, entry = prefixes[task["name"]], result.get("calibration", {}).get(task["name"])
   how = f"temperature {entry['temperature']:.2f}" if entry else "by each fold"
-  error = f"{number(before[f'{prefix}ece']['value'], digits)} -> {_interval(after[f'{prefix}ece'], digits)}"
+  error = f"{number(before[f'{prefix}ece']['value'], digits)} -> {interval(after[f'{prefix}ece'], digits)}"
   lines = [f"Calibrated ({how}): {prefix}ECE per {level} {error}"]
   if entry and entry["thresholds"]:
     name = task["classes"][1]
     lines += [f"At the threshold {entry['thresholds'][0]:.2f} ({entry['rule']}) for {name}:",
-              f"  sensitivity {_interval(after[f'{prefix}recall/{name}'], digits)}, "
-              f"specificity {_interval(after[f'{prefix}specificity/{name}'], digits)}"]
+              f"  sensitivity {interval(after[f'{prefix}recall/{name}'], digits)}, "
+              f"specificity {interval(after[f'{prefix}specificity/{name}'], digits)}"]
   return lines
 
 
@@ -137,14 +137,14 @@ def _figures_table(test: Mapping[str, Any], levels: Sequence[str], digits: int, 
   of = {k: f"  {k.removeprefix('recall/')}" for k in test[levels[0]] if recalls and k.startswith("recall/")}
   for key, name in names.items():
     if any(key in test[level] for level in levels):
-      table.add_row(name, *(_interval(test[level].get(key), digits) for level in levels))
+      table.add_row(name, *(interval(test[level].get(key), digits) for level in levels))
   if of:
     table.add_row(Text("recall of", style="dim"))
   shown = list(of)
   if len(of) > MANY:  # a list of hundreds hides what is above it: show where the model is weakest
     shown = sorted(of, key=lambda k: test[levels[0]][k]["value"])[:MANY // 2]
   for key in shown:
-    table.add_row(of[key], *(_interval(test[level].get(key), digits) for level in levels))
+    table.add_row(of[key], *(interval(test[level].get(key), digits) for level in levels))
   if len(shown) < len(of):
     table.add_row(Text(f"  these are the {len(shown)} lowest of {len(of)}", style="dim"))
   return table
@@ -160,8 +160,8 @@ def _controls_table(controls: Mapping[str, Any], levels: Sequence[str], digits: 
     for key, name in names.items():
       cells = []
       for level in levels:
-        figure, gain = (part.get(key) or {} for part in (entry.get(level) or {}, _difference(entry, level)))
-        cells.append(f"{number(figure.get('value'), digits)}  {_interval(gain, digits, sign='+')}")
+        figure, gain = (part.get(key) or {} for part in (entry.get(level) or {}, difference(entry, level)))
+        cells.append(f"{number(figure.get('value'), digits)}  {interval(gain, digits, sign='+')}")
       table.add_row(f"  {name}", *cells)
   return table
 
@@ -169,19 +169,19 @@ def _controls_table(controls: Mapping[str, Any], levels: Sequence[str], digits: 
 def _print_verdict(console: Console, controls: Mapping[str, Any], level: str, names: Mapping[str, str]):
   """Names the controls that the model is not shown to beat: an interval of the difference that reaches down to 0."""
   for control, entry in controls.items():
-    weak = [name for key, name in names.items() if _is_weak(key, _difference(entry, level).get(key))]
+    weak = [name for key, name in names.items() if is_weak(key, difference(entry, level).get(key))]
     if weak:
       console.print(Text(f"Not shown to beat {control.replace('_', ' ')} per {level} in {', '.join(weak)}.", "yellow"))
 
 
-def _is_weak(key: str, gain: Mapping[str, Any] | None) -> bool:
+def is_weak(key: str, gain: Mapping[str, Any] | None) -> bool:
   """Whether the interval of a difference reaches the side on which the control is as good."""
   if not gain:
     return False
   return (gain.get("high") or 0) >= 0 if key.rsplit("/", 1)[-1] in SMALLER else (gain.get("low") or 0) <= 0
 
 
-def _difference(entry: Mapping[str, Any], level: str) -> Mapping[str, Any]:
+def difference(entry: Mapping[str, Any], level: str) -> Mapping[str, Any]:
   return (entry.get("difference") or {}).get(level) or {}
 
 
@@ -202,7 +202,7 @@ def make_console(file: Any, **options: Any) -> Console:
   return Console(file=file, highlight=False, markup=False, emoji=False, **options)  # names may hold [brackets]
 
 
-def _interval(figure: Mapping[str, Any] | None, digits: int, sign: str = "") -> str:
+def interval(figure: Mapping[str, Any] | None, digits: int, sign: str = "") -> str:
   """{"value", "low", "high"} -> "0.91 [0.86, 0.95]"; a dash for what is not defined."""
   figure = figure or {}
   value, low, high = (number(figure.get(k), digits, sign) for k in ("value", "low", "high"))

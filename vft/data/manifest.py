@@ -134,16 +134,21 @@ def of_fold(whole: Manifest, number: int, config: ConfigDict) -> Manifest:
 def load(path: str | Path, config: ConfigDict) -> Manifest:
   """Reads a saved manifest; opens the source but no video. Raises DataError if it is not a manifest or was edited."""
   source, wanted = _open(config)
-  try:
-    table = _typed(pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8"), wanted)
-  except (OSError, ValueError, KeyError) as e:
-    raise DataError(f"{path} is no manifest ({e}); expected the manifest.csv of a run, with columns "
-                    f"{','.join([*COLUMNS, *(t.name for t in wanted)])}.") from None
+  table = read_table(path, wanted)
   found = tuple(tasks.find_classes(t, table[t.name]) for t in wanted)
   for task in found:
     tasks.encode(task, table[task.name], [f"{path}, row {row}" for row in table.row])
   grouped_by = "video" if (table.group == table.video).all() else "patient"
   return Manifest(table, _scaled(table, found), grouped_by, source)
+
+
+def read_table(path: str | Path, wanted: tuple[Task, ...]) -> pd.DataFrame:
+  """The table of a saved manifest, without its source. Raises DataError if it is not one."""
+  try:
+    return _typed(pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8"), wanted)
+  except (OSError, ValueError, KeyError) as e:
+    raise DataError(f"{path} is no manifest ({e}); expected the manifest.csv of a run, with columns "
+                    f"{','.join([*COLUMNS, *(t.name for t in wanted)])}.") from None
 
 
 def _open(config: ConfigDict) -> tuple[Source, tuple[Task, ...]]:
