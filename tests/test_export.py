@@ -1,4 +1,5 @@
 """`vft export`: the written program says what the run says, by itself, and tells what it is."""
+import dataclasses
 import json
 import subprocess
 import sys
@@ -11,8 +12,9 @@ import pytest
 from tests import tiny
 from vft import cli, predict
 from vft import run as runs
+from vft.convert import formats
 from vft.errors import RunError
-from vft.export import card, program
+from vft.export import card, original, program
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +54,28 @@ def test_the_example_predicts_by_itself_what_vft_predicts(work, tiny_csv, tmp_pa
     assert part in text, part
   assert call(monkeypatch, work, out) == 2 and "exists already" in capsys.readouterr().err
   assert call(monkeypatch, work, tmp_path / "own.safetensors", "--format=vft") == 0
+
+
+def test_original_names_with_merged_lora_are_read_back_and_checked(work, tmp_path, monkeypatch, capsys):
+  assert call(monkeypatch, work, tmp_path / "out", "--format=safetensors") == 0
+  assert "230 arrays of i3d under the names of its original. Equal to the run within" in capsys.readouterr().out
+  assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["README.md", "export.json", "model.safetensors"]
+  arrays = formats.read(tmp_path / "out" / "model.safetensors").arrays
+  assert arrays["params/Logits/Conv3d_0c_1x1/Conv_0/kernel"].shape[:3] == (1, 1, 1)
+  assert "230 arrays of i3d under the names" in (tmp_path / "out" / "README.md").read_text()
+
+  config, tasks, begin = predict.load_run(work)
+  params, name = begin.state.best_params, "conv_2b/conv/kernel"
+  a, b = np.ones((params[name].shape[-2], 1), np.float32), np.ones((1, params[name].shape[-1]), np.float32)
+  lora = {**params, f"lora/{name}/a": a, f"lora/{name}/b": b}
+  begin = dataclasses.replace(begin, state=dataclasses.replace(begin.state, params=lora))
+  made = program.make(config, tasks, begin)
+  original.write(tmp_path, made, begin)
+  kernel = formats.read(tmp_path / "model.safetensors").arrays["params/Conv3d_2b_1x1/Conv_0/kernel"]
+  np.testing.assert_allclose(kernel, params[name] + begin.model.lora_alpha, rtol=1e-6)
+  made.weights[name] = made.weights[name] + np.float32(1e-6)
+  with pytest.raises(RunError, match=r"1 arrays are not read back as they were, such as .'conv_2b/conv/kernel'"):
+    original.run(tmp_path, made, begin, np.zeros((1, *made.shape), np.uint8))
 
 
 def test_an_export_that_says_something_else_is_refused(work):

@@ -1,6 +1,7 @@
 """Foreign weights -> our names and shapes, in numpy: `load(variables, weights, model=...)`."""
 import dataclasses
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,9 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "timesformer": timesformer.RULES,
     "vivit": vivit.RULES,
 }
+WRITTEN: dict[str, Callable[[Collection[str]], tuple[Rule, ...]]] = {  # of several originals, that of these names
+    "vit": vit.written, "video_resnet": video_resnet.written, "vgg16": lambda _: vgg16.TORCHVISION}
+KEPT = (r"head/.+", r"\g<0>", rules.same)  # parts of a head that no original has, as `to_original` leaves them
 OWN = ((r".*", r"\g<0>", rules.same),)  # files of `vft weights convert`
 
 
@@ -91,7 +95,7 @@ def load(variables: Mapping[str, Any], weights: str, *, model: Any, keep_init: I
   want = {name: (kind, tuple(leaf.shape)) for kind, tree in flat.items() for name, leaf in tree.items()}
   keep_init = tuple(keep_init)
   _check_patterns(keep_init, want)
-  have, unused = rules.apply(file.arrays, OWN if file.own else RULES[family])
+  have, unused = rules.apply(file.arrays, OWN if file.own else (*RULES[family], KEPT))
   mapped = _map_head(have, flat["params"], file.labels or (entry.labels if entry else ()), classes) if classes else {}
   # The mapped columns mean something only behind what the published classifier has before them, such as a norm.
   whole = {*mapped, *(name for name in have if mapped and name.startswith("head/"))}
@@ -119,6 +123,19 @@ def load(variables: Mapping[str, Any], weights: str, *, model: Any, keep_init: I
       resized=resized + [(n, have[n].shape) for n in mapped],
       left_at_init=[(n, want[n][1]) for n in kept], unused=unused)
   return {kind: trees.unflatten(tree) for kind, tree in flat.items()}, report
+
+
+def to_original(family: str, arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], list[str]]:
+  """All arrays of a model as its original names and shapes them, and which no original has.
+
+  These, parts of another head, keep our names. `load` takes such a file. Raises WeightsError where others are left.
+  """
+  out, left = rules.write(arrays, WRITTEN[family](arrays) if family in WRITTEN else RULES[family])
+  lost = [name for name in left if not re.fullmatch(KEPT[0], name)]
+  if lost:
+    raise WeightsError(f"{len(lost)} arrays have no name in the original of {family}: {', '.join(lost[:10])}.\n"
+                       "Export the run under vft's own names: --format=vft")
+  return {**out, **{name: arrays[name] for name in left}}, left
 
 
 def _map_head(have: Mapping[str, np.ndarray], params: Mapping[str, Any], labels: tuple[str, ...],

@@ -1,7 +1,7 @@
 """EfficientNet-Lite as the package efficientnet-lite-pytorch (a port of the published TensorFlow code) -> our names."""
 from vft.convert.rules import same, torch_kernel
 
-MODULE = r"(?:module\.)?"  # of a model that was trained with DataParallel
+MODULE = r"(?:module\.)*"  # of a model that was trained with DataParallel
 # Names in the port, those of their units here. The first block has no expansion, its BatchNorms still are bn1 and bn2.
 CONVS = {
     r"_conv_stem": r"stem",

@@ -3,9 +3,13 @@
 The first rule whose pattern matches decides. Our name may use the groups of the pattern (r"block_\1/kernel"); several
 names go with a transform that returns as many arrays, None for one that the file does not have; no name, (), drops an
 array that is known and not needed.
+
+Tables are read backwards too, to write the original's names: the first rule that gives a name writes it, with the first
+of alternatives, what is optional (`?`) once, and what is repeated (`*`) not at all.
 """
 import re
 from collections.abc import Callable, Mapping, Sequence
+from re import _parser  # pyright: ignore[reportAttributeAccessIssue]
 from typing import Any
 
 import numpy as np
@@ -14,23 +18,36 @@ from vft.errors import WeightsError
 
 Rule = tuple[str, str | tuple[str, ...], Callable[[np.ndarray], Any]]
 Named = list[tuple[str, tuple[int, ...]]]
+BACK: dict[Callable[[np.ndarray], Any], Callable[[Any], Any]] = {}  # a transform's inverse, where it has one
 
 
+def undone_by(back: Callable[[Any], Any]) -> Callable[[Callable[[np.ndarray], Any]], Any]:
+  """Decorates a transform. `back` takes what it returns, with None for an array there is not, or returns None."""
+  def note(transform: Callable[[np.ndarray], Any]) -> Callable[[np.ndarray], Any]:
+    BACK[transform] = back
+    return transform
+  return note
+
+
+@undone_by(lambda array: array)
 def same(array: np.ndarray) -> np.ndarray:
   """As it is: biases, norms, and kernels of Keras and flax."""
   return array
 
 
+@undone_by(lambda array: np.moveaxis(array, (-1, -2), (0, 1)))
 def torch_kernel(array: np.ndarray) -> np.ndarray:
   """A torch kernel (O, I, ...) of a dense layer or a convolution of any dimension -> (..., I, O)."""
   return np.moveaxis(array, (0, 1), (-1, -2))
 
 
+@undone_by(lambda parts: np.concatenate([part.T for part in parts]))
 def split_kernel(array: np.ndarray) -> list[np.ndarray]:
   """A torch kernel (3 D, D) of query, key and value in one -> three of (D, D)."""
   return [part.T for part in np.split(array, 3)]
 
 
+@undone_by(np.concatenate)
 def split_bias(array: np.ndarray) -> list[np.ndarray]:
   """(3 D,) -> three of (D,)."""
   return np.split(array, 3)
@@ -70,3 +87,53 @@ def apply(arrays: Mapping[str, np.ndarray], rules: Sequence[Rule]) -> tuple[dict
       ours = re.sub(r"(?<=block_)\d(?=/)", r"0\g<0>", match.expand(name))  # block_3 -> block_03: depth order is lexical
       out[ours] = np.ascontiguousarray(value, np.float32)
   return out, unknown
+
+
+def write(arrays: Mapping[str, np.ndarray], rules: Sequence[Rule]) -> tuple[dict[str, np.ndarray], list[str]]:
+  """The way back from `apply`: our arrays under the names of the original, and ours that no rule writes."""
+  left = {re.sub(r"(?<=block_)0(?=\d/)", "", name): array for name, array in arrays.items()}
+  ours, out = dict(zip(left, arrays, strict=True)), {}
+  for pattern, names, transform in (rule for rule in rules if rule[1] and rule[2] in BACK):
+    templates = (names,) if isinstance(names, str) else names
+    for groups in _groups(left, templates):
+      theirs = _spell(_parser.parse(pattern), groups)
+      match = re.fullmatch(pattern, theirs)
+      wanted = [match.expand(template) for template in templates] if match else []
+      values = [left.get(name) for name in wanted]
+      if all(value is None for value in values):
+        continue
+      value = BACK[transform](values[0] if isinstance(names, str) else values)
+      if value is not None:
+        out[theirs] = np.ascontiguousarray(value, np.float32)
+        left = {name: array for name, array in left.items() if name not in wanted}
+  return out, [ours[name] for name in left]
+
+
+def _groups(names: Mapping[str, Any], templates: Sequence[str]) -> list[dict[int, str]]:
+  """What the groups of a pattern must hold for one of the templates to give one of the names."""
+  found = []
+  for template in templates:
+    ours = re.compile(re.sub(r"\\(\d)", r"(?P<g\1>[^/]*?)", template))
+    for match in filter(None, map(ours.fullmatch, names)):
+      groups = {int(key[1:]): value for key, value in match.groupdict().items()}
+      if groups not in found:
+        found.append(groups)
+  return found
+
+
+def _spell(items: Any, groups: Mapping[int, str]) -> str:
+  """A text that the parsed pattern matches, with these groups."""
+  out = ""
+  for kind, what in items:
+    match str(kind):
+      case "LITERAL":
+        out += chr(what)
+      case "SUBPATTERN":
+        out += groups[what[0]] if what[0] in groups else _spell(what[3], groups)
+      case "BRANCH":
+        out += _spell(what[1][0], groups)
+      case "IN":
+        out += _spell(what[:1], groups)
+      case "MAX_REPEAT":
+        out += _spell(what[2], groups) * (1 if what[:2] == (0, 1) else what[0])
+  return out

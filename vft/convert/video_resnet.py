@@ -12,9 +12,11 @@ r2plus1d_18_32_2_pretrained.pt) keeps a DataParallel model of one output, the ej
 The stem's second convolution exists in R(2+1)D only, and its first stands under the same name in all three: so it is
 `conv` here too, and the second `conv_time`. In a block the names differ: `conv1_space`, then `conv1` over time.
 """
+from collections.abc import Collection
+
 from vft.convert.rules import Rule, same, torch_kernel
 
-AT = r"(?:state_dict/)?(?:module\.)?"
+AT = r"(?:state_dict/|module\.)*"
 LAYER = AT + r"layer(\d)\.(\d)\."
 BN = (("weight", "scale"), ("bias", "bias"), ("running_mean", "mean"), ("running_var", "var"))
 
@@ -34,3 +36,9 @@ RULES: tuple[Rule, ...] = (
     (AT + r"fc\.weight", "head/label/kernel", torch_kernel),
     (AT + r"fc\.bias", "head/label/bias", same),
 )
+
+
+def written(names: Collection[str]) -> tuple[Rule, ...]:
+  """Those of the original that has these arrays: of a pair, the convolution over time is the fourth of its sequence."""
+  pairs = "layer1_00/conv1_space/kernel" in names
+  return tuple(rule for rule in RULES if rule[0] != LAYER + r"conv(\d)\.0\.weight" or not pairs)

@@ -7,17 +7,19 @@ over time, as in arXiv:2103.15691, sec. 3.4.
 """
 import numpy as np
 
-from vft.convert.rules import Rule, same, torch_layer, torch_norm
+from vft.convert.rules import Rule, same, torch_layer, torch_norm, undone_by
 
 SPACE = 14  # of the published 224 x 224 pixels
 
 TORCH = r"(?:module\.|model\.|vivit\.|vit\.|embeddings\.)*"
-LAYER = TORCH + r"(?:encoder\.layer|layers)\.(\d+)\."
+EMBED = TORCH + r"(?:vivit\.embeddings\.)?"
+LAYER = TORCH + r"(?:vivit\.)?(?:encoder\.layer|layers)\.(\d+)\."
 FLAX = r"(?:(?:optimizer/)?target/|params/)?"
 FLAX_BLOCK = FLAX + r"Transformer/encoderblock_(\d+)/"
 FLAX_ATTENTION = FLAX_BLOCK + r"MultiHeadDotProductAttention_0/"
 
 
+@undone_by(lambda array: array[None, None])
 def vector(array: np.ndarray) -> np.ndarray:
   """(1, 1, D), or a bias (heads, D / heads) -> (D,)."""
   return array.reshape(-1)
@@ -33,6 +35,7 @@ def from_heads(array: np.ndarray) -> np.ndarray:
   return array.reshape(-1, array.shape[-1])
 
 
+@undone_by(lambda parts: np.concatenate([parts[0][None], parts[1].reshape(-1, parts[0].size)])[None])
 def positions(array: np.ndarray) -> list[np.ndarray]:
   """(1, 1 + T'S'S', D) -> the class token's (D,) and (T', S', S', D).
 
@@ -47,16 +50,17 @@ def positions(array: np.ndarray) -> list[np.ndarray]:
 
 
 RULES: tuple[Rule, ...] = (
-    *torch_layer(TORCH + r"patch_embeddings\.projection", "embed"),
-    (TORCH + r"cls_token", "embed/cls_token", vector),
-    (TORCH + r"position_embeddings", ("embed/cls_position", "embed/pos_joint"), positions),
+    *torch_layer(EMBED + r"patch_embeddings\.projection", "embed"),
+    (EMBED + r"cls_token", "embed/cls_token", vector),
+    (EMBED + r"position_embeddings", ("embed/cls_position", "embed/pos_joint"), positions),
     *torch_norm(LAYER + r"layernorm_before", r"block_\1/norm1"),
     *torch_norm(LAYER + r"layernorm_after", r"block_\1/norm2"),
-    *torch_layer(LAYER + r"attention\.(?:attention\.)?([qkv])(?:uery|ey|alue|_proj)", r"block_\1/attention/\2"),
+    *(rule for x in ("query", "key", "value") for rule in torch_layer(
+        LAYER + rf"attention\.(?:attention\.)?(?:{x}|{x[0]}_proj)", rf"block_\1/attention/{x[0]}")),
     *torch_layer(LAYER + r"attention\.(?:output\.dense|o_proj)", r"block_\1/attention/out"),
     *torch_layer(LAYER + r"(?:intermediate\.dense|mlp\.fc1)", r"block_\1/mlp/fc1"),
     *torch_layer(LAYER + r"(?:output\.dense|mlp\.fc2)", r"block_\1/mlp/fc2"),
-    *torch_norm(TORCH + r"layernorm", "norm"),
+    *torch_norm(TORCH + r"(?:vivit\.)?layernorm", "norm"),
     *torch_layer(TORCH + r"classifier", "head/label"),
     (TORCH + r"pooler\..*", (), same),
     # Scenic

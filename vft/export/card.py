@@ -26,7 +26,7 @@ def about(config: ConfigDict, tasks: tuple[Task, ...], begin: startup.Prepared, 
 
 
 def write(path: Path, said: dict[str, Any], config: ConfigDict, begin: startup.Prepared, folder: Path, checked: str,
-          gap: float) -> None:
+          gap: float, holds: str) -> None:
   """The card, from what `about` returned and the run's result.json. `checked`, `gap`: the clips, the difference."""
   result = json.loads((folder / "result.json").read_text())
   data, base = result["data"], config.init.weights
@@ -44,7 +44,7 @@ def write(path: Path, said: dict[str, Any], config: ConfigDict, begin: startup.P
       licence=licence,
       source=config.data.source, data=data,
       tasks=said["tasks"], temperatures=temperatures, figures=_figures(result["test"]), controls=_controls(result),
-      input=said["input"], checked=checked, gap=gap, version=vft.__version__)
+      input=said["input"], checked=checked, gap=gap, holds=holds, version=vft.__version__)
   path.write_text(text)
 
 

@@ -1,17 +1,19 @@
-"""vft export RUN OUT [--format=stablehlo|vft]: the best model of a finished run, checked against it."""
+"""vft export RUN OUT [--format=stablehlo|safetensors|vft]: the best model of a finished run, checked against it."""
+import functools
 import os
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 from vft import predict
 from vft import workdir as workdirs
 from vft.errors import ConfigError, WeightsError
-from vft.export import card, merged, program, stablehlo
+from vft.export import card, merged, original, program, stablehlo
 
 
 def export(workdir: str, out: str, kind: str) -> None:
-  """Writes the folder OUT (stablehlo), or OUT.safetensors and OUT.json (vft).
+  """Writes the folder OUT (stablehlo, safetensors), or OUT.safetensors and OUT.json (vft).
 
   Raises ConfigError or WeightsError where `workdir` holds no finished run of clips or OUT cannot be written, RunError
   where what was written says something else than the run; then OUT is not there.
@@ -24,27 +26,30 @@ def export(workdir: str, out: str, kind: str) -> None:
   new = path.with_name(f".{path.name}.new{os.getpid()}")
   try:
     new.mkdir(parents=True)
-    said = _write(Path(workdir), new)
+    said = FORMATS[kind](Path(workdir), new)
     new.replace(path)
   except OSError as error:
     raise WeightsError(f"{path} cannot be written: {error.strerror or error}.") from None
   finally:
     shutil.rmtree(new, ignore_errors=True)
   size = sum(file.stat().st_size for file in path.iterdir())
-  print(f"{path}: {kind}, {size / 1e6:.1f} MB in {time.monotonic() - begun:.1f} s; {said}\n"
-        f"Try it: python {path / 'predict.py'} VIDEO")
+  print(f"{path}: {kind}, {size / 1e6:.1f} MB in {time.monotonic() - begun:.1f} s; {said}"
+        + (f"\nTry it: python {path / 'predict.py'} VIDEO" if (path / "predict.py").exists() else ""))
 
 
-def _write(workdir: Path, folder: Path) -> str:
+def _write(form: Any, workdir: Path, folder: Path) -> str:
   """Everything, and then the check of what lies there; returns a line on it."""
   config, tasks, begin = predict.load_run(workdir)
   if config.sequence.unit != "clip":
-    raise ConfigError(f"{workdir} is a run over sequences (sequence.unit={config.sequence.unit!r}), which stablehlo "
+    raise ConfigError(f"{workdir} is a run over sequences (sequence.unit={config.sequence.unit!r}), which this format "
                       "does not hold yet.\nIts arrays can be exported: vft export RUN OUT.safetensors --format=vft")
-  about = card.about(config, tasks, begin, workdir)
+  about, made = card.about(config, tasks, begin, workdir), program.make(config, tasks, begin)
   workdirs.write_json(folder / "export.json", about)
-  stablehlo.write(folder, program.make(config, tasks, begin))
+  said = form.write(folder, made, begin)
   video, what = program.find_clips(config, workdir)
-  gap = program.check(tasks, begin, video, stablehlo.run(folder, video))
-  card.write(folder / "README.md", about, config, begin, workdir, what, gap)
-  return f"equal to the run within {gap:.1e} on {what}"
+  gap = program.check(tasks, begin, video, form.run(folder, made, begin, video))
+  card.write(folder / "README.md", about, config, begin, workdir, what, gap, said)
+  return f"{said} Equal to the run within {gap:.1e} on {what}."
+
+
+FORMATS = {"stablehlo": functools.partial(_write, stablehlo), "safetensors": functools.partial(_write, original)}

@@ -8,12 +8,13 @@ import jax
 import numpy as np
 from jax import export
 
+from vft import startup
 from vft.export.program import Program
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 
-def write(folder: Path, program: Program) -> None:
+def write(folder: Path, program: Program, begin: startup.Prepared) -> str:
   """The arrays stay outside of the program: compilers try to compute with constants."""
   weights = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), program.weights)
   (clips,) = export.symbolic_shape("clips")
@@ -22,9 +23,10 @@ def write(folder: Path, program: Program) -> None:
   (folder / "program.stablehlo").write_bytes(exported.serialize())
   np.savez(folder / "weights.npz", **program.weights)  # pyright: ignore[reportArgumentType]
   shutil.copyfile(Path(__file__).with_name("predict.txt"), folder / "predict.py")
+  return f"{len(program.weights)} arrays of {begin.model.family} and a program for {', '.join(PLATFORMS)}."
 
 
-def run(folder: Path, video: np.ndarray) -> Mapping[str, Any]:
+def run(folder: Path, program: Program, begin: startup.Prepared, video: np.ndarray) -> Mapping[str, Any]:
   """What the written files say of clips (B, T, R, R, 3)."""
   exported = export.deserialize(bytearray((folder / "program.stablehlo").read_bytes()))
   with np.load(folder / "weights.npz") as weights:
