@@ -1,5 +1,6 @@
 """`vft export`: the written program says what the run says, by itself, and tells what it is."""
 import dataclasses
+import importlib.util
 import json
 import subprocess
 import sys
@@ -76,6 +77,18 @@ def test_original_names_with_merged_lora_are_read_back_and_checked(work, tmp_pat
   made.weights[name] = made.weights[name] + np.float32(1e-6)
   with pytest.raises(RunError, match=r"1 arrays are not read back as they were, such as .'conv_2b/conv/kernel'"):
     original.run(tmp_path, made, begin, np.zeros((1, *made.shape), np.uint8))
+
+
+def test_onnx_where_it_is_installed_and_what_to_install_elsewhere(work, tiny_csv, tmp_path, monkeypatch, capsys):
+  if not importlib.util.find_spec("jax2onnx"):
+    assert call(monkeypatch, work, tmp_path / "out", "--format=onnx") == 2
+    assert "pip install -e . jax2onnx onnxruntime" in capsys.readouterr().err and not (tmp_path / "out").exists()
+    return
+  config = tiny.make_config(tiny_csv, tmp_path / "work", train=dict(epochs=1), model=dict(name="videomae"),
+                            data=dict(resize=32, size=32))
+  runs.run(config, tmp_path / "run")
+  assert call(monkeypatch, tmp_path / "run", tmp_path / "out", "--format=onnx") == 0
+  assert "A graph of videomae for one clip at a time. Equal to the run within" in capsys.readouterr().out
 
 
 def test_an_export_that_says_something_else_is_refused(work):

@@ -32,7 +32,7 @@ def main() -> int:
   export = commands.add_parser("export", help="a finished run for others: StableHLO with an example, or vft's own file")
   export.add_argument("workdir", help="folder of a finished run")
   export.add_argument("out", help="new folder; with --format=vft a new .safetensors file")
-  export.add_argument("--format", choices=("stablehlo", "safetensors", "vft"), default="stablehlo")
+  export.add_argument("--format", choices=("stablehlo", "safetensors", "onnx", "vft"), default="stablehlo")
   export.add_argument("-v", "--verbose", action="store_true", help="show tracebacks")
   report = commands.add_parser("report", help="one page of a finished run, or a comparison of several")
   report.add_argument("workdirs", nargs="+", metavar="WORKDIR", help="folder of a finished run")

@@ -1,4 +1,4 @@
-"""vft export RUN OUT [--format=stablehlo|safetensors|vft]: the best model of a finished run, checked against it."""
+"""vft export RUN OUT [--format=stablehlo|safetensors|onnx|vft]: the best model of a run, checked against it."""
 import functools
 import os
 import shutil
@@ -9,11 +9,11 @@ from typing import Any
 from vft import predict
 from vft import workdir as workdirs
 from vft.errors import ConfigError, WeightsError
-from vft.export import card, merged, original, program, stablehlo
+from vft.export import card, merged, onnx_file, original, program, stablehlo
 
 
 def export(workdir: str, out: str, kind: str) -> None:
-  """Writes the folder OUT (stablehlo, safetensors), or OUT.safetensors and OUT.json (vft).
+  """Writes the folder OUT (stablehlo, safetensors, onnx), or OUT.safetensors and OUT.json (vft).
 
   Raises ConfigError or WeightsError where `workdir` holds no finished run of clips or OUT cannot be written, RunError
   where what was written says something else than the run; then OUT is not there.
@@ -52,4 +52,5 @@ def _write(form: Any, workdir: Path, folder: Path) -> str:
   return f"{said} Equal to the run within {gap:.1e} on {what}."
 
 
-FORMATS = {"stablehlo": functools.partial(_write, stablehlo), "safetensors": functools.partial(_write, original)}
+FORMATS = {"stablehlo": functools.partial(_write, stablehlo), "safetensors": functools.partial(_write, original),
+           "onnx": functools.partial(_write, onnx_file)}

@@ -18,9 +18,13 @@ MOST = 1e-4  # by which a probability, or a number in standard deviations, may d
 
 
 class Program(NamedTuple):
-  """call(weights, video (B, T, R, R, 3) uint8) -> {task: (B, K)} of objective.values; shape is (T, R, R, 3)."""
+  """call(weights, video (B, T, R, R, 3) uint8) -> {task: (B, K)} of objective.values; shape is (T, R, R, 3).
+
+  `one` does the same for B = 1, without a loop.
+  """
   weights: dict[str, np.ndarray]
   call: Callable[[Mapping[str, Any], Any], dict[str, jax.Array]]
+  one: Callable[[Mapping[str, Any], Any], dict[str, jax.Array]]
   shape: tuple[int, ...]
 
 
@@ -30,14 +34,16 @@ def make(config: ConfigDict, tasks: tuple[Task, ...], begin: startup.Prepared) -
   params = lora.fold(state.best_params, model.lora_alpha)
   weights = {name: np.asarray(x) for name, x in {**params, **state.batch_stats}.items()}
 
-  def call(weights: Mapping[str, Any], video: Any) -> dict[str, jax.Array]:
+  def one(weights: Mapping[str, Any], video: Any) -> dict[str, jax.Array]:
     flat, stats = ({name: weights[name] for name in names} for names in (params, state.batch_stats))
-    def one(clip: jax.Array) -> dict[str, jax.Array]:
-      logits, _ = forward.logits(model, flat, stats, {"video": clip[None, None]}, begin.pixels)
-      return {t.name: objective.values(t, logits[t.name])[0, 0] for t in tasks}
-    return jax.lax.map(one, video)  # one by one: lowerings for CPUs choose by the number of clips, unknown here
+    logits, _ = forward.logits(model, flat, stats, {"video": video[:, None]}, begin.pixels)
+    return {t.name: objective.values(t, logits[t.name])[:, 0] for t in tasks}
+
+  def call(weights: Mapping[str, Any], video: Any) -> dict[str, jax.Array]:
+    # One by one: lowerings for CPUs choose by the number of clips, unknown here.
+    return jax.lax.map(lambda clip: {name: x[0] for name, x in one(weights, clip[None]).items()}, video)
   d = config.data
-  return Program(weights, call, (d.num_frames, d.resize, d.resize, 3))
+  return Program(weights, call, one, (d.num_frames, d.resize, d.resize, 3))
 
 
 def find_clips(config: ConfigDict, folder: Path) -> tuple[np.ndarray, str]:

@@ -20,7 +20,7 @@ def max_pool(x: jax.Array, window: tuple[int, ...], strides: tuple[int, ...],
 
 
 def _library(x, window, strides, pads):
-  return nn.max_pool(x, window, strides, pads)
+  return nn.max_pool(x, window_shape=window, strides=strides, padding=pads)
 
 
 def _stages(x, window, strides, pads):
