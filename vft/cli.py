@@ -29,6 +29,14 @@ def main() -> int:
   predict.add_argument("paths", nargs="+", help="videos, or folders of videos")
   predict.add_argument("--output", default="-", help="a CSV file; - is standard output")
   predict.add_argument("-v", "--verbose", action="store_true", help="show tracebacks")
+  evaluate = commands.add_parser("evaluate", help="the figures of a finished run on the data of another centre")
+  evaluate.add_argument("workdir", help="folder of a finished run")
+  evaluate.add_argument("--source", required=True, help="as config.data.source, such as csv:/data/other.csv")
+  evaluate.add_argument("--root", default="", help="folder that its paths are relative to")
+  evaluate.add_argument("--by", action="append", default=[], metavar="COLUMN",
+                        help="figures for each value of a column, such as site or sex; may be given again")
+  evaluate.add_argument("--output", default="", metavar="FOLDER", help="new; default: WORKDIR/evaluations/NAME")
+  evaluate.add_argument("-v", "--verbose", action="store_true", help="show tracebacks")
   export = commands.add_parser("export", help="a finished run for others: StableHLO with an example, or vft's own file")
   export.add_argument("workdir", help="folder of a finished run")
   export.add_argument("out", help="new folder; with --format=vft a new .safetensors file")
@@ -79,6 +87,9 @@ def main() -> int:
     if args.command == "export":
       from vft.export import command as exports
       return exports.export(args.workdir, args.out, args.format)
+    if args.command == "evaluate":
+      from vft import elsewhere
+      return elsewhere.evaluate_source(args.workdir, args.source, args.root, tuple(args.by), args.output)
     if args.command == "report":
       from vft.report import command as reports
       return reports.report(args.workdirs, args.output)

@@ -178,6 +178,22 @@ def differences(main: Predictions, other: Predictions, manifest: Manifest, confi
   return _by_level(manifest, measure)
 
 
+def between(a: Predictions, of_a: Manifest, b: Predictions, of_b: Manifest, config: ConfigDict,
+            entries: Mapping[str, Mapping[str, Any]] | None = None) -> dict[str, Any]:
+  """{"video": {metric: {value, low, high}}, ...} of a - b on other patients; `entries` as in `figures`."""
+  entries = entries or {}
+
+  def measure(task: Task) -> dict[str, Any]:
+    ours, theirs = levels(calibrated(a, entries), of_a, task), levels(calibrated(b, entries), of_b, task)
+    thresholds = calibration.thresholds(entries[task.name]) if task.name in entries else None
+    def ordered(level: Level) -> Level:  # outputs, labels, groups -> as stats takes them
+      return level[1], level[0], level[2]
+    return {level: stats.bootstrap_between(ordered(found), ordered(theirs[level]), n=config.eval.bootstrap,
+                                           seed=config.seed, thresholds=thresholds, **_options(task, config))
+            for level, found in ours.items() if level in theirs}
+  return _by_level(of_a, measure)
+
+
 def make_evaluator(model: Any, pixels: forward.Pixels, batches: Callable[[], Iterable[Mapping[str, Any]]],
                    manifest: Manifest, config: ConfigDict,
                    mesh: jax.sharding.Mesh) -> Callable[[Any], tuple[dict[str, Any], dict[str, Any]]]:

@@ -119,6 +119,30 @@ def make_manifest(config: ConfigDict, *, inspect: probing.Inspect = inspection.i
   return Manifest(made, _scaled(made, wanted), grouped_by, source, tuple(warnings))
 
 
+def make_test(config: ConfigDict, wanted: tuple[Task, ...], by: tuple[str, ...] = (), *,
+              inspect: probing.Inspect = inspection.inspect_all) -> tuple[Manifest, pd.DataFrame]:
+  """All usable clips of config.data.source as a test, for tasks whose classes are known; and its columns `by`.
+
+  Raises DataError for a label that is none of the classes, a missing column, or too many bad videos.
+  """
+  source = open_source(config.data.source, config.data, (*(t.column or t.name for t in wanted), *by))
+  table = source.rows()
+  if table.empty:
+    raise DataError(f"{config.data.source} has no videos; expected at least one.")
+  for column in by:
+    if column not in table:
+      raise DataError(f"{config.data.source} has no column {column!r}{did_you_mean(column, table.columns)}")
+  _read_tasks(table, wanted, config.data.source)
+  table["row"], table["split"] = np.arange(len(table)), ""
+  grouped_by = "patient" if (table.group != "").any() else "video"
+  table["group"] = table.group.where(table.group != "", table.video)
+  warnings = probing.layout_warnings(source, config.data.source) + probing.group_warnings(table)
+  warnings += probing.probe_all(table, source, readers.options(config.data), inspect)
+  warnings += probing.check_bad(table, config.data.max_bad_fraction)
+  table.loc[table.status == "ok", "split"] = "test"
+  return Manifest(_typed(table, wanted), wanted, grouped_by, source, tuple(warnings)), table[list(by)].astype(str)
+
+
 def of_fold(whole: Manifest, number: int, config: ConfigDict) -> Manifest:
   """Fold `number` from 1 on of a manifest made with config.data.folds: it is tested on, val is cut out of the rest.
 

@@ -4,9 +4,10 @@ Percentile intervals of the cluster bootstrap (Field & Welsh 2007, doi:10.1111/j
 are not built: a resample is how often each group was drawn, and every figure follows from sums per group or, where
 scores are ranked, from cumulative sums along the sorted scores.
 """
-from vft.stats.bootstrap import Intervals, bootstrap, bootstrap_difference, figures
+from vft.stats.bootstrap import Intervals, bootstrap, bootstrap_between, bootstrap_difference, figures
 from vft.stats.draws import draws
 from vft.stats.folds import across_folds
 from vft.stats.videos import phase
 
-__all__ = ["Intervals", "across_folds", "bootstrap", "bootstrap_difference", "draws", "figures", "phase"]
+__all__ = ["Intervals", "across_folds", "bootstrap", "bootstrap_between", "bootstrap_difference", "draws", "figures",
+           "phase"]

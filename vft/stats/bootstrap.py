@@ -57,6 +57,32 @@ def bootstrap_difference(labels: Any, outputs_a: Any, outputs_b: Any, groups: An
   return result
 
 
+def bootstrap_between(a: tuple[Any, Any, Any], b: tuple[Any, Any, Any], *, n: int = 2000, seed: int = 0,
+                      **options: Any) -> dict[str, dict[str, float | None]]:
+  """The figures of a minus those of b, both (labels, outputs, groups) -> {metric: {value, low, high}}.
+
+  Their patients are others, so each is resampled by itself. `options` are those of `figures`.
+  """
+  (va, drawn), (vb, other) = (_drawn(*part, n=n, seed=seed + i, **options) for i, part in enumerate((a, b)))
+  result = {}
+  for k in (k for k in va if k in vb):
+    one, two = drawn[k], other[k]
+    sizes = min(len(np.unique(part[2])) for part in (a, b))
+    low, high = limits(one - two, sizes)
+    result[k] = dict(value=None if va[k] is None or vb[k] is None else va[k] - vb[k], low=low, high=high)
+  return result
+
+
+def _drawn(labels: Any, outputs: Any, groups: Any, *, n: int, seed: int, kind: str = "single",
+           classes: Sequence[str] = (), topk: int = 5, thresholds: Any = None,
+           rate: float = 0.9) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+  """The figures, and those of `n` resamples."""
+  y, out, group = metrics.present(kind, labels, outputs, _checked(groups, labels))
+  measure, count = _measure(kind, y, out, group, classes, topk, thresholds, rate)
+  return (metrics.figures(kind, y, out, classes=classes, topk=topk, thresholds=thresholds, rate=rate),
+          resample(measure, count, n, seed))
+
+
 def _measure(kind: str, labels: Any, outputs: Any, groups: Any, classes: Sequence[str], topk: int, thresholds: Any,
              rate: float) -> tuple[Measure, int]:
   """The measure of a kind, and how many groups there are."""

@@ -1,0 +1,83 @@
+"""vft evaluate RUN --source=...: a finished run on the data of another centre; nothing is fitted there."""
+import json
+import logging
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from vft import evaluate, predict, sharding, startup, tables
+from vft import workdir as workdirs
+from vft.data import decoders, pipeline, skipped
+from vft.data import manifest as manifests
+from vft.data.manifest import Manifest
+from vft.errors import ConfigError
+
+
+def evaluate_source(workdir: str, source: str, root: str, by: tuple[str, ...], output: str) -> None:
+  """Writes evaluation.json, manifest.csv, predictions.csv and skipped.csv to `output` and prints the figures.
+
+  Classes are those of the run, found by name; temperature and thresholds are those of its validation. `by`: columns of
+  the source. Raises ConfigError or WeightsError where `workdir` holds no finished run of clips, DataError for the data.
+  """
+  run = Path(workdir)
+  out = Path(output) if output else run / "evaluations" / Path(source.partition(":")[2] or source).stem
+  if out.exists():
+    raise ConfigError(f"{out} exists already; choose another folder by --output=FOLDER, or remove it.")
+  config, tasks, begin = predict.load_run(run)
+  if config.sequence.unit != "clip":
+    raise ConfigError(f"{run} is a run over sequences (sequence.unit={config.sequence.unit!r}), which vft evaluate "
+                      "does not know yet.\nIts predictions: vft predict RUN VIDEO...")
+  here = config.copy_and_resolve_references()
+  here.data.update(source=source, root=root)
+  manifest, columns = manifests.make_test(
+      here, tasks, by, inspect=partial(decoders.probe_all, limit_s=here.data.decode_timeout_s))
+  for warning in manifest.warnings:
+    logging.warning(warning)
+  out.mkdir(parents=True)
+  manifest.save(out / "manifest.csv")
+  found, bad = _predict(manifest, here, begin, out)
+  predict.write_predictions(out / "predictions.csv", found, manifest)
+  entries, internal = predict.load_calibration(run), json.loads((run / "result.json").read_text())
+  result: dict[str, Any] = {"test": evaluate.figures(found, manifest, here),
+                            "test_calibrated": evaluate.figures(found, manifest, here, entries) if entries else None,
+                            "confusion": evaluate.confusion(found, manifest),
+                            "data": skipped.summary(manifest, here, bad)}
+  old = Manifest(manifests.read_table(run / "manifest.csv", tasks), tasks, internal["data"]["grouped_by"],
+                 manifest.source)
+  before = predict.read_predictions(run / "predictions_test.csv", old)
+  result["difference"] = evaluate.between(found, manifest, before, old, here)
+  if entries:
+    result["difference_calibrated"] = evaluate.between(found, manifest, before, old, here, entries)
+  rows = {column: columns[column].iloc[found.rows] for column in by}
+  result["by"] = {column: {value: evaluate.figures(found.of(found.rows[(values == value).to_numpy()]), manifest, here)
+                           for value in sorted(set(values))} for column, values in rows.items()}
+  workdirs.write_json(out / "evaluation.json", result)
+  tables.print_results(result)
+  _print_difference(result, internal)
+  print(f"{len(found.rows)} clips, {bad} left out; all of it: {out}")
+
+
+def _predict(manifest: Manifest, config: ConfigDict, begin: startup.Prepared,
+             out: Path) -> tuple[evaluate.Predictions, int]:
+  """Predictions of all clips, and how many there are none of."""
+  failed: set[int] = set()
+  batches = skipped.watch(pipeline.eval_batches(
+      manifest, config, manifest.rows("test"), batch=config.train.batch, views=config.eval.views,
+      crops=config.eval.crops), failed)
+  state = begin.state
+  found = evaluate.predict(begin.model, state.best_params, state.batch_stats, begin.pixels, manifest.tasks, batches,
+                           sharding.make_mesh(config.mesh.fsdp), config.eval.chunk)
+  return found, skipped.write_skipped(manifest, failed, out / "skipped.csv", config)
+
+
+def _print_difference(result: dict[str, Any], internal: dict[str, Any]) -> None:
+  """The headline figures here, in the run's own test, and how far they are apart."""
+  for level, figures in result["difference"].items():
+    for name in (name for name in tables.headline(internal["data"]) if name in figures):
+      here, before, apart = result["test"][level][name], internal["test"][level][name], figures[name]
+      if apart["value"] is not None:
+        around = "" if apart["low"] is None else f" [{apart['low']:+.3f}, {apart['high']:+.3f}]"
+        print(f"{name} per {level}: {here['value']:.3f} here, {before['value']:.3f} in the run's test: "
+              f"{apart['value']:+.3f}{around}")
