@@ -37,5 +37,5 @@ def tiny_csv(tmp_path_factory):
 
 @pytest.fixture
 def tiny_config(tiny_csv, tmp_path):
-  """A config that trains a tiny I3D head on the clips of `tiny_csv` in seconds."""
+  """A config that trains the head of a tiny VideoMAE on the clips of `tiny_csv` in seconds."""
   return tiny.make_config(tiny_csv, tmp_path)

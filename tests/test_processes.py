@@ -28,7 +28,7 @@ def config_file(tiny_csv):
   return tiny.write_config_file(
       tiny_csv.parent / "parts.py", tiny_csv, groups=dict(trunk=dict(train=False), tail=dict(train=True, lr=1e-3),
                                                          head=dict(train=True, lr=1e-2)),
-      rules=(("head/.*", "head"), ("mixed_5c/.*", "tail"), (".*", "trunk")), train=dict(batch=4, epochs=2),
+      rules=(("head/.*", "head"), ("block_01/.*", "tail"), (".*", "trunk")), train=dict(batch=4, epochs=2),
       optim=dict(eps=1e-3), eval=dict(calibrate=False))
 
 

@@ -1,4 +1,4 @@
-"""A data set and a config small enough to train in seconds: discs that beat slowly or fast, I3D at variant tiny."""
+"""A data set and a config small enough to train in seconds: discs that beat slowly or fast, a VideoMAE of two blocks."""
 import csv
 import os
 import subprocess
@@ -13,7 +13,7 @@ from tests.clips import write_clip
 from vft import config as configs
 
 CLASSES = ("fast", "slow")
-TEXT = '''"""Tiny I3D, random, head only, on beating discs."""
+TEXT = '''"""Tiny VideoMAE, random, head only, on beating discs."""
 from math import inf, nan  # as repr writes them
 
 from configs import default
@@ -22,7 +22,7 @@ from configs import default
 def get_config():
   c = default.get_config()
   c.data.update(source="csv:{csv}", num_frames=8, fps=8.0, resize=64, size=56, workers=0)
-  c.model.update(name="i3d", variant="tiny")
+  c.model.update(name="videomae", variant="tiny")
   c.init.update(weights="", keep_init=(), stats_clips=4)
   c.groups = dict(trunk=dict(train=False), head=dict(train=True, lr=1e-2, wd=0.0))
   c.rules = (("head/.*", "head"), (".*", "trunk"))
