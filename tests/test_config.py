@@ -90,6 +90,7 @@ def test_a_value_of_another_type_is_an_error_that_names_the_file(tmp_path):
     (dict(data=dict(shots=2), sequence=dict(unit="patient")),
      r"config\.data\.shots is 2, which chooses single clips, but config\.sequence\.unit is 'patient'"),
     (dict(data=dict(sampler="balance")), r"config\.data\.sampler is 'balance'; did you mean 'balanced'\?"),
+    (dict(model=dict(mean=(10**400,) * 3)), r"(?s)config\.model\.mean is .*; expected each of them to be"),
     (dict(data=dict(shots=-1)), r"config\.data\.shots is -1; expected 0 to inf"),
     (dict(eval=dict(threshold="yuden")), r"config\.eval\.threshold is 'yuden'; did you mean 'youden'\?"),
     (dict(eval=dict(rate=90.0)), r"config\.eval\.rate is 90.0; expected 0 to 1"),

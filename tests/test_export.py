@@ -59,23 +59,23 @@ def test_the_example_predicts_by_itself_what_vft_predicts(work, tiny_csv, tmp_pa
 
 def test_original_names_with_merged_lora_are_read_back_and_checked(work, tmp_path, monkeypatch, capsys):
   assert call(monkeypatch, work, tmp_path / "out", "--format=safetensors") == 0
-  assert "230 arrays of i3d under the names of its original. Equal to the run within" in capsys.readouterr().out
+  assert "36 arrays of videomae under the names of its original. Equal to the run within" in capsys.readouterr().out
   assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["README.md", "export.json", "model.safetensors"]
   arrays = formats.read(tmp_path / "out" / "model.safetensors").arrays
-  assert arrays["params/Logits/Conv3d_0c_1x1/Conv_0/kernel"].shape[:3] == (1, 1, 1)
-  assert "230 arrays of i3d under the names" in (tmp_path / "out" / "README.md").read_text()
+  assert arrays["classifier.weight"].shape == (2, 32)
+  assert "36 arrays of videomae under the names" in (tmp_path / "out" / "README.md").read_text()
 
   config, tasks, begin = predict.load_run(work)
-  params, name = begin.state.best_params, "conv_2b/conv/kernel"
+  params, name = begin.state.best_params, "block_01/mlp/fc1/kernel"
   a, b = np.ones((params[name].shape[-2], 1), np.float32), np.ones((1, params[name].shape[-1]), np.float32)
   lora = {**params, f"lora/{name}/a": a, f"lora/{name}/b": b}
   begin = dataclasses.replace(begin, state=dataclasses.replace(begin.state, params=lora))
   made = program.make(config, tasks, begin)
   original.write(tmp_path, made, begin)
-  kernel = formats.read(tmp_path / "model.safetensors").arrays["params/Conv3d_2b_1x1/Conv_0/kernel"]
+  kernel = formats.read(tmp_path / "model.safetensors").arrays["videomae.encoder.layer.1.intermediate.dense.weight"].T
   np.testing.assert_allclose(kernel, params[name] + begin.model.lora_alpha, rtol=1e-6)
   made.weights[name] = made.weights[name] + np.float32(1e-6)
-  with pytest.raises(RunError, match=r"1 arrays are not read back as they were, such as .'conv_2b/conv/kernel'"):
+  with pytest.raises(RunError, match=r"1 arrays are not read back as they were, such as .'block_01/mlp/fc1/kernel'"):
     original.run(tmp_path, made, begin, np.zeros((1, *made.shape), np.uint8))
 
 
@@ -84,7 +84,7 @@ def test_onnx_where_it_is_installed_and_what_to_install_elsewhere(work, tiny_csv
     assert call(monkeypatch, work, tmp_path / "out", "--format=onnx") == 2
     assert "pip install -e . jax2onnx onnxruntime" in capsys.readouterr().err and not (tmp_path / "out").exists()
     return
-  config = tiny.make_config(tiny_csv, tmp_path / "work", train=dict(epochs=1), model=dict(name="videomae"),
+  config = tiny.make_config(tiny_csv, tmp_path / "work", train=dict(epochs=1),
                             data=dict(resize=32, size=32))
   runs.run(config, tmp_path / "run")
   assert call(monkeypatch, tmp_path / "run", tmp_path / "out", "--format=onnx") == 0

@@ -76,7 +76,7 @@ def test_controls_stand_beside_the_result_with_paired_differences(tiny_csv, tmp_
   assert result["test"]["video"]["accuracy"]["value"] == pytest.approx((table.label == table.predicted).mean())
   np.testing.assert_allclose(table[["p_fast", "p_slow"]].sum(axis=1), 1, atol=1e-5)
   kept = json.loads((tmp_path / "run" / "features.json").read_text())
-  assert kept == {"clips": 24, "computed": 24, "bytes": 24 * 128 * 4}
+  assert kept == {"clips": 24, "computed": 24, "bytes": 24 * 32 * 4}
   assert result["data"]["grouped_by"] == "patient" and not result["data"]["simulated"]
   check_calibration(tmp_path / "run", result)
 

@@ -72,7 +72,7 @@ def parse(argv: list[str], runs: str = "runs",
   try:
     holder = config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=overrides)
     rest = values(["vft", *overrides])
-  except (flags.Error, ValueError, TypeError, KeyError, AttributeError) as e:
+  except (flags.Error, ValueError, TypeError, KeyError, AttributeError, OverflowError) as e:
     raise ConfigError(f"{_plain(e, config, argv)}\nEvery field is listed in {configs.SHIPPED / 'default.py'}; write "
                       "--config.train.batch=16 and the like.") from e
   if len(rest) > 1:

@@ -1,6 +1,7 @@
 """What each field may be, and which fit together. Looks at values only, opens nothing."""
 import math
 import re
+import sys
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -270,7 +271,7 @@ def _check_types(flat: dict[str, Any]) -> None:
 def _is(value: Any, kind: str) -> bool:
   """Whether a value is of a kind of TYPES. True and False are no numbers; numbers of a float are finite."""
   right = isinstance(value, TYPES[kind][0]) and isinstance(value, bool) == (kind == "bool")
-  return right and (kind != "float" or math.isfinite(value))
+  return right and (kind != "float" or abs(value) <= sys.float_info.max)
 
 
 def _choice(key: str, value: Any, known: tuple[Any, ...]) -> None:
