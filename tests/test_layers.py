@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 LEVELS = (
     ("errors", "goodput", "launch"),
-    ("trees", "config", "tasks", "distributed", "storage"),
+    ("trees", "config", "tasks", "distributed", "storage", "shards"),
     ("preprocess", "losses", "metrics", "sharding", "lora", "liveness", "owner"),
     ("stats", "calibration", "mirror"),
     ("data", "models", "convert"),
@@ -20,7 +20,7 @@ LEVELS = (
     ("predict", "batches", "results", "grid"),
     ("folds", "grid_report", "export", "report", "elsewhere"),
     ("run", "probe"),
-    ("main",),
+    ("main", "feature_pass"),
     ("sweep", "explain"),
     ("cli",),
 )

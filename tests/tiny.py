@@ -1,4 +1,4 @@
-"""A data set and a config small enough to train in seconds: discs that beat slowly or fast, a VideoMAE of two blocks."""
+"""A data set and a config small enough to train in seconds: beating discs, a VideoMAE of two blocks."""
 import csv
 import os
 import subprocess

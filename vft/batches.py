@@ -69,15 +69,16 @@ def kept_as(manifest: manifests.Manifest) -> Any:
 
 def compute_features(config: ConfigDict, manifest: manifests.Manifest, model: Any, params: Mapping[str, Any],
                      batch_stats: Mapping[str, Any], folder: Path, mesh: jax.sharding.Mesh,
-                     tick: Callable[[], Callable[[int, int], None]]) -> tuple[features.Features, features.Features]:
+                     tick: Callable[[], Callable[[int, int], None]],
+                     share: Callable[[Any], Any] = lambda rows: rows) -> tuple[features.Features, features.Features]:
   """Of the training clips and of those held out, by one pass of the trunk where they are not on the disk yet.
 
-  `tick` makes the progress of a pass, as features.compute takes it.
+  `tick` makes the progress of a pass, as features.compute takes it; `share` picks some of its rows.
   """
   compute = partial(features.compute, model, params, batch_stats, manifest.shown, config, mesh=mesh)
-  seen = compute(manifest.clip_rows("train"), views=1, train=True, tick=tick())
+  seen = compute(share(manifest.clip_rows("train")), views=1, train=True, tick=tick())
   held_out = np.sort(np.concatenate([manifest.clip_rows("val"), manifest.clip_rows("test")]))
-  unseen = compute(held_out, views=config.eval.views, train=False, tick=tick())
+  unseen = compute(share(held_out), views=config.eval.views, train=False, tick=tick())
   workdirs.write_json(folder / "features.json", features.summary(seen, unseen))
   return seen, unseen
 

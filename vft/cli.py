@@ -3,10 +3,14 @@ import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ml_collections import ConfigDict
 
 from vft import main as mains
+from vft import shards
+
+SHARD = "one of N shares, from 0 on, restartable; the last one to finish merges them"
 
 
 def main() -> int:
@@ -15,6 +19,8 @@ def main() -> int:
   commands = parser.add_subparsers(dest="command", required=True)
   commands.add_parser("train", help="vft train --config=medical [--workdir=FOLDER] [--config.FIELD=VALUE ...]",
                       add_help=False)
+  commands.add_parser("features", help="one pass of the frozen trunk over all clips, which training then finds: vft "
+                      "features --config=medical [--shard=0/4]", add_help=False)
   commands.add_parser("probe", help="a grid of heads on kept features at once: vft probe --config=medical ...",
                       add_help=False)
   check = commands.add_parser("check", help="look at every video before a run: faults, copies, leaks between splits")
@@ -23,11 +29,13 @@ def main() -> int:
   check.add_argument("--full", action="store_true", help="decode every frame; a file has ten times as long for it")
   check.add_argument("--output", type=Path, metavar="FOLDER", help="default: runs/check/NAME")
   check.add_argument("--against", type=Path, metavar="MANIFEST", help="stop if a file is not the one of this manifest")
+  check.add_argument("--shard", metavar="I/N", help=SHARD)
   check.add_argument("-v", "--verbose", action="store_true", help="show tracebacks")
   predict = commands.add_parser("predict", help="label, probabilities and times of videos, as CSV")
   predict.add_argument("workdir", help="folder of a finished run")
   predict.add_argument("paths", nargs="+", help="videos, or folders of videos")
   predict.add_argument("--output", default="-", help="a CSV file; - is standard output")
+  predict.add_argument("--shard", metavar="I/N", help=f"{SHARD}; needs --output=FILE")
   predict.add_argument("-v", "--verbose", action="store_true", help="show tracebacks")
   evaluate = commands.add_parser("evaluate", help="the figures of a finished run on the data of another centre")
   evaluate.add_argument("workdir", help="folder of a finished run")
@@ -62,6 +70,8 @@ def main() -> int:
     return launch.entry(sys.argv[2:])
   if sys.argv[1:2] == ["train"]:
     return mains.main(sys.argv[2:])
+  if sys.argv[1:2] == ["features"]:
+    return _features(sys.argv[2:])
   if sys.argv[1:2] == ["probe"]:
     return mains.main(sys.argv[2:], _probe, "runs/probe")
   if sys.argv[1:2] == ["sweep"]:
@@ -94,7 +104,8 @@ def main() -> int:
       from vft.report import command as reports
       return reports.report(args.workdirs, args.output)
     from vft import predict as predicts
-    predicts.predict_files(args.workdir, args.paths, args.output)
+    shard = shards.parse(args.shard) if args.shard else None
+    _waiting(lambda: predicts.predict_files(args.workdir, args.paths, args.output, shard))
   return mains.guarded(work, args.verbose)
 
 
@@ -112,7 +123,29 @@ def _check(args: argparse.Namespace, flags: list[str]) -> None:
       Path(args.what).stem, [])
   config, _ = mains.parse([f"--config={'default' if source else args.what}", *source, *flags])
   configs.check(config)
-  command.check(config, args.output or Path("runs/check", name), full=args.full, against=args.against)
+  shard = shards.parse(args.shard) if args.shard else None
+  _waiting(lambda: command.check(config, args.output or Path("runs/check", name), full=args.full, against=args.against,
+                                 shard=shard))
+
+
+def _features(argv: list[str]) -> int:
+  shard: list[shards.Shard | None] = []
+
+  def start(config: ConfigDict, folder: Path, stop: Callable[[], None]) -> None:
+    from vft import feature_pass  # after the flags: a mistake in them costs no start of jax
+    _waiting(lambda: feature_pass.keep(config, folder, stop, shard[0]))
+  def take() -> None:
+    found, argv[:] = shards.take(argv)
+    shard.append(found)
+  return mains.guarded(take) or mains.main(argv, start)
+
+
+def _waiting(work: Callable[[], Any]) -> None:
+  """A share that is not the last one ends with the number of those that are done."""
+  try:
+    work()
+  except shards.Waiting as e:
+    print(e)
 
 
 def script() -> None:

@@ -1,7 +1,9 @@
 """What a finished run says of videos: its own splits as CSV, and any file or folder."""
 import contextlib
 import dataclasses
+import io
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,7 +14,7 @@ import numpy as np
 import pandas as pd
 from ml_collections import ConfigDict
 
-from vft import calibration, evaluate, mirror, sharding, startup, storage, tasks
+from vft import calibration, evaluate, mirror, sharding, shards, startup, storage, tasks
 from vft import sequences as whole
 from vft import workdir as workdirs
 from vft.data import manifest as manifests
@@ -190,21 +192,73 @@ def load_run(folder: Path) -> tuple[ConfigDict, tuple[tasks.Task, ...], startup.
   return config, wanted, dataclasses.replace(begin, state=begin.saver.restore(begin.state, begin.saver.store.best()))
 
 
-def predict_files(workdir: str, paths: list[str], output: str) -> None:
+def predict_files(workdir: str, paths: list[str], output: str, shard: shards.Shard | None = None) -> None:
   """Writes path, start_s, end_s, tasks.columns and, where the run has calibrated, those columns of every video as CSV.
 
   Times are those of the frames seen, in seconds. Of procedures there is a line per moment, of patients (the files of
   one folder are one) one without times. Raises DataError after the others are written when a file could not be read,
-  ConfigError or WeightsError when `workdir` does not hold a run.
+  ConfigError or WeightsError when `workdir` does not hold a run. A `shard` does its share of the videos; the last one
+  to finish writes `output`, the others raise shards.Waiting.
   """
+  if shard and output == "-":
+    raise ConfigError("Shares of one work need a file that all of them see: add --output=FILE.")
   folder, videos = mirror.fetched(workdir), find_videos(paths)
+  if shard:
+    unread = _in_shares(folder, videos, Path(output), shard)
+  else:
+    text, unread = _table(folder, videos)
+    _write_text(output, text)
+  if unread:
+    lines = "\n".join(f"  {path}: {reason}" for path, reason in unread.items())
+    raise DataError(f"{len(unread)} of {len(videos)} files could not be read; the others are done.\n{lines}")
+
+
+def _table(folder: Path, videos: list[Video]) -> tuple[str, dict[Video, str]]:
+  """The CSV file of videos, and those that could not be read."""
   config, wanted, begin = load_run(folder)
   lines_of = _of_clips if config.sequence.unit == "clip" else _of_sequences
   first, outputs, unread = lines_of(videos, config, wanted, begin, sharding.make_mesh())
   table = pd.DataFrame({**first, **_columns(wanted, outputs),
                         **_calibrated_columns(wanted, outputs, load_calibration(folder))})
+  return table.to_csv(index=False, float_format="%.4f", lineterminator="\r\n"), unread
+
+
+def _write_text(output: str, text: str) -> None:
   with contextlib.nullcontext(sys.stdout) if output == "-" else Path(output).open("w", newline="") as file:
-    table.to_csv(file, index=False, float_format="%.4f", lineterminator="\r\n")
-  if unread:
-    lines = "\n".join(f"  {path}: {reason}" for path, reason in unread.items())
-    raise DataError(f"{len(unread)} of {len(videos)} files could not be read; the others are done.\n{lines}")
+    file.write(text)
+
+
+def _in_shares(folder: Path, videos: list[Video], output: Path, shard: shards.Shard) -> dict[Video, str]:
+  """Does a share, and, where all are done, writes the table as one run would; those that could not be read.
+
+  The files of one folder stay together where they are one patient.
+  """
+  config = workdirs.load_config(folder)
+  names = [_owner_of(v, config) for v in videos]
+  order = {name: i for i, name in enumerate(dict.fromkeys(names))}
+  mine = set(shard.share(list(order)))
+  parts = shards.Parts(output.with_name(f"{output.name}.shards"), shard,
+                       [(folder / "result.json").read_text(), names, [str(v) for v in videos]])
+
+  def work() -> dict[str, Any]:
+    text, unread = _table(folder, [v for v, name in zip(videos, names, strict=True) if name in mine])
+    return {"text": text, "unread": [[str(path), reason] for path, reason in unread.items()]}
+
+  load_identity(folder)  # whether it is finished
+  shards.run(parts, work if mine else lambda: {"text": "", "unread": []})
+  with parts.merged() as found:
+    texts = [io.StringIO(part["text"]) for part in found if part["text"]]
+    table = pd.concat([pd.read_csv(t, dtype=str, keep_default_na=False) for t in texts], ignore_index=True)
+    place = [order[p] for p in table.path]
+    partial = output.with_name(f"{output.name}.tmp")
+    _write_text(str(partial), table.iloc[np.argsort(place, kind="stable")].to_csv(index=False, lineterminator="\r\n"))
+    partial.replace(output)
+  return {path: reason for part in found for path, reason in part["unread"]}
+
+
+def _owner_of(video: Video, config: ConfigDict) -> str:
+  """What the lines of a video have as their path: its name, or the folder of a patient."""
+  if config.sequence.unit == "clip":
+    return str(video)
+  whole_name = str(video) if storage.is_remote(video) else os.path.abspath(video)
+  return storage.parent(whole_name) if config.sequence.unit == "patient" else whole_name

@@ -1,6 +1,7 @@
 """vft check: looks at every file before a run does; says what is wrong and what it would cost. Deletes nothing."""
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import logging
@@ -12,7 +13,9 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from vft.check import findings, page, summary
+from vft import config as configs
+from vft import shards
+from vft.check import findings, page, pooling, summary
 from vft.check.looks import look
 from vft.data import inspection
 from vft.data import manifest as manifests
@@ -28,20 +31,34 @@ COLUMNS = ("path", "status", "reason", "sha256", "duration_s", "fps", "width", "
            "left", "top", "right", "bottom")  # of files.csv; the last four are black borders, shares of the frame
 
 
-def check(config: ConfigDict, output: Path, *, full: bool = False, against: Path | None = None) -> dict[str, Any]:
+def check(config: ConfigDict, output: Path, *, full: bool = False, against: Path | None = None,
+          shard: shards.Shard | None = None) -> dict[str, Any]:
   """Decodes the files of config.data.source, writes what was found to `output` and returns what check.json holds.
 
   Args:
     full: every frame, not only first, last and some between.
     against: a manifest.csv whose sha256 the files must still have; one in `output` is only compared with.
+    shard: only this share of the files; the last one to finish writes the page, the others raise shards.Waiting.
   Raises DataError, after all is written, for what would stop a run: a leak between splits, too many bad files.
   """
   start, known, problems, files = time.monotonic(), KnownFiles(), [], {}
+  pool, work = contextlib.ExitStack(), [configs.to_json(config), full]
   output.mkdir(parents=True, exist_ok=True)
   before = _digests(against or output / "manifest.csv", must_be_there=against is not None)
   decoded = 0
 
   def inspect(source: Source, paths: list[str], reading: dict[str, Any]) -> dict[str, Inspection]:
+    nonlocal decoded
+    if shard:
+      found, decoded = pooling.pooled(output, shard, work, paths, known, pool, partial(look_at, source, reading))
+      files.clear()  # of this share
+      files.update(found)
+    else:
+      look_at(source, reading, paths, output, known)
+    return files
+
+  def look_at(source: Source, reading: dict[str, Any], paths: list[str], place: Path,
+              known: KnownFiles) -> tuple[dict[str, Inspection], int]:
     nonlocal decoded
     depth, times = (inspection.DECODED, FULL_TIMES) if full else (inspection.LOOKED, 1)
     decoders = Decoders(source, partial(look, full=full, reading=reading), workers=cores(), depth=depth,
@@ -53,13 +70,13 @@ def check(config: ConfigDict, output: Path, *, full: bool = False, against: Path
       writer.status("Checking", done / (time.monotonic() - start), done, len(paths))
 
     try:
-      with Writer(output, tensorboard=False, progress=config.log.progress) as writer:
+      with Writer(place, tensorboard=False, progress=config.log.progress) as writer:
         files.update(inspection.inspect_all(
             source, paths, reading, look=decoders, known=known, limit_s=decoders.limit_s, tick=tick,
             depth=depth, threads=cores() + 2))
     finally:
       decoders.close()
-    return files
+    return files, decoded
 
   try:
     manifest = manifests.make_manifest(config, inspect=inspect, problems=problems)
@@ -78,6 +95,7 @@ def check(config: ConfigDict, output: Path, *, full: bool = False, against: Path
     _write(output / "check.html", lambda path: path.write_text(html, encoding="utf-8"))
   finally:
     known.close()
+    pool.close()
   summary.print_summary(result, found, output)
   if changed and against:
     problems.append(DataError(f"{len(changed)} files are not those of {against}, the first of them {changed[0]!r}: "

@@ -4,6 +4,7 @@ Nothing of a path, a name or a header is in it; pixels are, as thumbnails, hence
 """
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -82,6 +83,17 @@ class KnownFiles:
       self._pending.append((key, inspection.depth, inspection.limit_s, json.dumps(found), thumbnail))
       if len(self._pending) >= PENDING:
         self._flush()
+
+  def take(self, path: Path) -> None:
+    """Takes in what another file of this kind holds."""
+    with self._lock, contextlib.closing(sqlite3.connect(path)) as other:
+      try:
+        rows = other.execute("SELECT * FROM files")
+        while self._here and (some := rows.fetchmany(PENDING)):
+          self._pending += some
+          self._flush()
+      except sqlite3.Error as e:
+        logging.warning("%s cannot be read (%s): pages have none of its thumbnails.", path, e)
 
   def flush(self) -> None:
     """Writes what is pending."""
