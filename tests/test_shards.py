@@ -134,6 +134,7 @@ def test_predictions_in_shares_equal_those_of_one_run(vft, tiny_csv, tmp_path, f
   args = ["predict", finished[0], *sorted(data.glob("*.mp4"))]
   code, _, err = vft(*args, "--output", tmp_path / "one.csv")
   assert code == 3 and "1 of 25 files could not be read" in err
+  code, again = 0, ""
   for i in (1, 2, 0, 1):  # one of them twice
     code, _, again = vft(*args, "--output", tmp_path / "three.csv", f"--shard={i}/3")
   assert code == 3 and again == err
