@@ -70,6 +70,8 @@ def test_more_processes_devices_and_workers_change_nothing(of_two, config_file, 
   assert results[0]["test"]["video"]["accuracy"] == results[1]["test"]["video"]["accuracy"]
 
 
+@pytest.mark.fault("F44", "SIGTERM to one of two processes",
+                   "one step saved, both exit 143; then bit-equal to unbroken")
 @pytest.mark.long
 def test_sigterm_to_any_process_saves_one_step_everywhere_and_the_end_is_bit_equal(of_two, config_file, tmp_path):
   workdir, flags = tmp_path / "run", ("--config.log.progress=True",)
@@ -88,6 +90,7 @@ def test_sigterm_to_any_process_saves_one_step_everywhere_and_the_end_is_bit_equ
   assert cost["starts"] == 2 and 0 < cost["goodput"] < 1 and cost["seconds"]["away_or_lost"] > 0
 
 
+@pytest.mark.fault("F48", "kill -9 of one of two processes", "the other ends within 30 s in plain words; exit 5")
 @pytest.mark.long
 @pytest.mark.parametrize("killed", [0, 1])
 def test_when_one_is_killed_the_other_ends_soon_in_plain_words(config_file, tmp_path, killed):
@@ -101,6 +104,8 @@ def test_when_one_is_killed_the_other_ends_soon_in_plain_words(config_file, tmp_
   assert "goes on from the last checkpoint" in err.splitlines()[-1]
 
 
+@pytest.mark.fault("F50", "another seed, or one other video, for one of two processes",
+                   "exit 5 naming process, part and file")
 @pytest.mark.long
 def test_other_configs_and_other_data_are_found_at_the_start(config_file, tiny_csv, tmp_path):
   ended = processes.ends(run(config_file, tmp_path / "a", each={1: ("--config.seed=1",)}))
@@ -123,6 +128,7 @@ def test_other_configs_and_other_data_are_found_at_the_start(config_file, tiny_c
   assert all("do not have the same manifest" in err and "p3_0.mp4" in err for _, err in ended), ended
 
 
+@pytest.mark.fault("F49", "one of three processes started", "exit 5 with who is missing, and the address")
 def test_a_process_that_never_comes_is_named_within_the_limit(config_file, tmp_path):
   ended = processes.ends(run(config_file, tmp_path / "run", 3, only=(0,), VFT_START_S="1"))
   assert ended[0][0] == 5 and "2 of 3 processes did not come to 127.0.0.1:" in ended[0][1]
@@ -130,11 +136,13 @@ def test_a_process_that_never_comes_is_named_within_the_limit(config_file, tmp_p
   assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.fault("F49", "process 0 not started", "exit 5 with its address")
 def test_a_first_process_that_never_comes_is_named_with_its_address(config_file, tmp_path):
   ended = processes.ends(run(config_file, tmp_path / "run", 2, only=(1,), VFT_START_S="1"))
   assert ended[0][0] == 5 and "Process 1 of 2 did not reach process 0 at 127.0.0.1:" in ended[0][1]
 
 
+@pytest.mark.fault("F52", "another program listens at the port", "exit 5 with a free port to type")
 def test_a_port_in_use_is_said_with_another_one(config_file, tmp_path):
   with socket.create_server(("", 0)) as other:
     port = other.getsockname()[1]
@@ -192,6 +200,8 @@ def test_one_process_says_and_hears_only_itself():
   distributed.agree(config="x")
 
 
+@pytest.mark.fault("F48", "kill -9 of one process of vft launch --restarts=1",
+                   "all are started again; the run is finished")
 @pytest.mark.long
 def test_launch_ends_all_when_one_dies_and_starts_them_again(config_file, tmp_path):
   workdir = tmp_path / "run"

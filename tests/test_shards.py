@@ -76,6 +76,7 @@ def test_check_in_shares_equals_one_check(vft, tiny_csv, tmp_path, monkeypatch, 
   args = ["check", f"csv:{data}/clips.csv", *flags]
   one = vft(*args, "--output", tmp_path / "one")
   monkeypatch.setenv("HOME", str(tmp_path / "home2"))
+  code = None
   for number, i in enumerate(order):
     code, out, _ = vft(*args, "--output", tmp_path / "three", f"--shard={i}/3")
     if number < 2:

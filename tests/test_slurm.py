@@ -82,6 +82,8 @@ def wait(true, limit_s):
     time.sleep(0.5)
 
 
+@pytest.mark.fault("F46", "SIGTERM to a SLURM job of two tasks (a small program)",
+                   "each saves, the requeued job goes on")
 @pytest.mark.long
 @pytest.mark.skipif(os.geteuid() != 0, reason="slurmd starts tasks as other users: root alone may")
 def test_sigterm_to_the_job_saves_every_task_and_the_requeued_job_goes_on(slurm, monkeypatch):
