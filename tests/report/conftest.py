@@ -11,6 +11,7 @@ from tests import tiny
 from vft import controls, evaluate, predict, results
 from vft import workdir as workdirs
 from vft.data import manifest as manifests
+from vft.data import sequences
 from vft.writer import Clock
 
 HOSTILE = {"fast": 'fast <script>alert(1)</script> $a_b$ "quoted" & long', "slow": "<img src=x onerror=alert(2)>slow"}
@@ -36,8 +37,9 @@ def finish(folder, config):
   """Writes what a run of `config` leaves, with outputs drawn at random, and returns the folder."""
   folder.mkdir()
   workdirs.write_config(folder / "config.json", config)
-  manifest, rng = manifests.make_manifest(config), np.random.default_rng(0)
-  manifest.save(folder / "manifest.csv")
+  plain, rng = manifests.make_manifest(config), np.random.default_rng(0)
+  plain.save(folder / "manifest.csv")
+  manifest = sequences.make(plain, config)
   found = {}
   for split in ("val", "test"):
     rows = manifest.rows(split)

@@ -49,7 +49,7 @@ def _cards(run: Folder) -> list[tuple[str, str, str]]:
 
 
 def verdicts(run: Folder) -> list[tuple[bool, str]]:
-  """(is it good, sentence) for every control, at the last level."""
+  """(is it good, sentence) for every control, at the last level; one sentence where there is none."""
   out, names = [], tables.headline(run.result["data"], 3)
   for control, entry in run.result.get("controls", {}).items():
     level, said = run.levels[-1], f"the control “{control.replace('_', ' ')}”"
@@ -62,7 +62,7 @@ def verdicts(run: Folder) -> list[tuple[bool, str]]:
       out.append((False, f"Not shown to beat {said} per {level} in {', '.join(weak)}."))
     else:
       out.append((True, f"Better than {said} per {level} in {', '.join(names[k] for k in known)}."))
-  return out
+  return out or [(False, "No control was run: what these figures have to beat is not known.")]
 
 
 def _class_counts(run: Folder) -> list[tuple[str, list[str], list[tuple[str, list[int]]]]]:
@@ -139,8 +139,10 @@ def _controls(run: Folder) -> dict[str, Any] | None:
 
 def _causes(cost: Mapping[str, Any]) -> list[tuple[str, float, float]]:
   """(cause, seconds, share of all), most first."""
-  total = max(cost.get("total_s") or 0, sum(cost.get("by_cause", {}).values()), 1e-9)
-  return sorted(((k, v, v / total) for k, v in cost.get("by_cause", {}).items()), key=lambda c: -c[1])
+  causes = dict(cost.get("by_cause", {}))
+  total = max(cost.get("total_s") or 0, sum(causes.values()), 1e-9)
+  causes["other"] = total - sum(causes.values())
+  return sorted(((k, v, v / total) for k, v in causes.items() if v >= 0.5 or k != "other"), key=lambda c: -c[1])
 
 
 def _cost_facts(run: Folder) -> list[tuple[str, str]]:
@@ -152,7 +154,10 @@ def _cost_facts(run: Folder) -> list[tuple[str, str]]:
   views = run.config.eval.views * run.config.eval.crops
   step = cost.get("step_memory_gib")
   best = f", the best of them {cost['best_step']:,}" if "best_step" in cost else ""
-  found = [("Wall clock", duration(cost["total_s"])), ("Peak memory", f"{cost['peak_memory_gib']:.1f} GiB"),
+  whole = cost.get("goodput") or {}
+  useful = f"{whole['goodput']:.0%} of {duration(whole['total_s'])} since the first start" if whole else ""
+  found = [("Wall clock", duration(cost["total_s"])), ("Starts", str(whole.get("starts", ""))),
+           ("Useful time", useful), ("Peak memory", f"{cost['peak_memory_gib']:.1f} GiB"),
            ("Forecast of a training step", f"{step:.2g} GiB" if step else ""),
            ("Training steps", f"{cost['steps']:,}{best}"),
            ("Stopped early after step", str(cost.get("stopped_early_at") or "")),

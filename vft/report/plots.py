@@ -6,12 +6,14 @@ import numpy as np
 import sklearn.metrics
 from markupsafe import Markup
 from matplotlib.axes import Axes
+from matplotlib.patches import Patch
 
 from vft.report.svg import CLASSES, DASHES, SOFT, TEXT, draw
 
 MOST = 8  # curves in one figure
 POINTS = 400  # of a curve or a cloud: more cannot be told apart
 BINS = 10  # of a reliability curve
+COLUMNS = 5  # of the legend of a timeline
 
 
 def short(name: str, most: int = 20) -> str:
@@ -72,7 +74,7 @@ def precision_recall(name: str, scores: Mapping[str, tuple[np.ndarray, np.ndarra
 
   def paint(axes: Axes) -> None:
     for i, (c, (precision, recall, _)) in enumerate(found.items()):
-      _line(axes, i, recall, precision, label=f"{short(c)}: {means[c]:.2f}", drawstyle="steps-pre")
+      _line(axes, i, recall, precision, label=f"{short(c)}: {means[c]:.2f}", drawstyle="steps-post")
       share = float(np.mean(scores[c][0]))
       axes.plot([0, 0.03], [share, share], color=CLASSES[i % len(CLASSES)], linewidth=2)
     _square(axes, "recall (sensitivity)", "precision", "average precision (tick: by chance)")
@@ -167,6 +169,8 @@ def bland_altman(name: str, truth: np.ndarray, said: np.ndarray) -> Markup:
 def timeline(name: str, video: str, truth: np.ndarray, said: np.ndarray, fps: float, names: Sequence[str]) -> Markup:
   """A video's phases (S,), true above predicted; -1 is not labelled."""
   right = float((truth == said)[truth >= 0].mean())
+  unit, scale = ("minutes", 60) if len(truth) / fps > 120 else ("seconds", 1)
+  seen = [int(k) for k in np.unique([truth, said]) if k >= 0]
 
   def paint(axes: Axes) -> None:
     for row, phases in enumerate((truth, said)):
@@ -174,13 +178,21 @@ def timeline(name: str, video: str, truth: np.ndarray, said: np.ndarray, fps: fl
       for start, end in zip([0, *cuts], [*cuts, len(phases)], strict=True):
         k = int(phases[start])
         if k >= 0:
-          axes.barh(row, (end - start) / fps / 60, left=start / fps / 60, height=0.8,
-                    color=CLASSES[k % len(CLASSES)], alpha=1 if k < len(CLASSES) else 0.55, linewidth=0)
+          axes.barh(row, (end - start) / fps / scale, left=start / fps / scale, height=0.8, **_bar(k))
     axes.set_yticks([0, 1], ["true", "predicted"])
-    axes.set(ylim=(1.5, -0.5), xlabel="minutes", xlim=(0, len(truth) / fps / 60))
+    axes.set(ylim=(1.5, -0.5), xlabel=unit, xlim=(0, len(truth) / fps / scale))
     axes.spines["left"].set_visible(False)
     axes.tick_params(left=False)
-  return draw(name, f"Phases of {video}: {right:.0%} of the labelled moments are right", paint, 1.05, 7.4)
+    figure: Any = axes.figure
+    figure.legend(handles=[Patch(label=short(names[k]), **_bar(k)) for k in seen], loc="outside lower center",
+                  ncols=COLUMNS)
+  return draw(name, f"Phases of {video}: {right:.0%} of the labelled moments are right", paint,
+              1.15 + 0.17 * -(-len(seen) // COLUMNS), 7.4)
+
+
+def _bar(k: int) -> dict[str, Any]:
+  """How class k is painted; there are more classes than colours."""
+  return dict(color=CLASSES[k % len(CLASSES)], alpha=1 if k < len(CLASSES) else 0.55, linewidth=0)
 
 
 def forest(name: str, rows: Sequence[tuple[str, Mapping[str, Any]]], label: str) -> Markup:
