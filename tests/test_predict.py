@@ -1,4 +1,8 @@
 """Clips of files: windows every few seconds, views and crops, and files that cannot be read."""
+import io
+import json
+import sys
+
 import jax
 import numpy as np
 import pytest
@@ -6,6 +10,7 @@ import pytest
 from configs import default
 from tests.clips import frames, write_clip
 from vft import forward, predict
+from vft.errors import DataError
 
 
 def make_config(stride_s=0.0, **evaluation):
@@ -68,3 +73,24 @@ def test_on_cpus_a_batch_passes_a_few_clips_at_a_time(monkeypatch):
   parts = list(forward.clip_parts(batch))
   assert [len(p["row"]) for p in parts] == 2 * [3 * devices]
   np.testing.assert_array_equal(np.concatenate([p["label"]["a"] for p in parts]), batch["row"])
+
+
+def test_patterns_and_a_list_on_standard_input_name_files(tmp_path, monkeypatch):
+  names = [tmp_path / name for name in ("a.mp4", "b.mp4", "deep/c.mp4", "[d].mp4")]
+  (tmp_path / "deep").mkdir()
+  for name in names:
+    name.touch()
+  assert predict.find_videos([f"{tmp_path}/?.mp4"]) == names[:2]
+  assert names[2] in predict.find_videos([f"{tmp_path}/**/*.mp4"])
+  assert predict.find_videos([str(names[3])]) == [names[3]]  # a name, not a pattern
+  monkeypatch.setattr(sys, "stdin", io.StringIO(f"{names[1]}\n\n  {names[0]}\n"))
+  assert predict.find_videos(["-", str(names[2])]) == [names[1], names[0], names[2]]
+  with pytest.raises(DataError, match=r"Nothing matches '.*/x\*'"):
+    predict.find_videos([f"{tmp_path}/x*"])
+
+
+def test_a_table_is_written_as_csv_or_json():
+  text = "path,start_s,predicted,p_fast\r\n/v/07.mp4,1.500,fast,0.1235\r\n"
+  assert predict.formatted(text, "t.csv") == predict.formatted(text, "-") == text
+  assert json.loads(predict.formatted(text, "t.json")) == [
+      {"path": "/v/07.mp4", "start_s": 1.5, "predicted": "fast", "p_fast": 0.1235}]

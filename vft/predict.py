@@ -1,6 +1,7 @@
 """What a finished run says of videos: its own splits as CSV, and any file or folder."""
 import contextlib
 import dataclasses
+import glob
 import io
 import json
 import os
@@ -73,7 +74,11 @@ def _columns(wanted: tuple[tasks.Task, ...], outputs: dict[str, np.ndarray]) -> 
 
 
 def find_videos(paths: list[str]) -> list[Video]:
-  """Files as they are, folders searched for files. Raises DataError where nothing is found."""
+  """Files as they are, folders searched for files, patterns (*, ?, **) expanded; - is a list on standard input.
+
+  Raises DataError where nothing is found.
+  """
+  paths = [path for given in paths for path in _expanded(given)]
   found: list[Video] = []
   for url in (p for p in paths if storage.is_remote(p)):
     found += _find_remote(url)
@@ -86,6 +91,24 @@ def find_videos(paths: list[str]) -> list[Video]:
   if not found:
     raise DataError(f"No files in {', '.join(paths)}.")
   return found
+
+
+def _expanded(path: str) -> list[str]:
+  """What - or a pattern stands for; anything else, and a file whose name looks like a pattern, as it is."""
+  if path == "-":
+    return [line.strip() for line in sys.stdin if line.strip()]
+  if storage.is_remote(path) or Path(path).exists() or not glob.has_magic(path):
+    return [path]
+  if not (found := sorted(glob.glob(path, recursive=True))):
+    raise DataError(f"Nothing matches {path!r}.")
+  return found
+
+
+def formatted(text: str, output: str) -> str:
+  """A table as CSV, or as a list of objects where `output` ends in .json."""
+  if not output.endswith(".json") or not text:
+    return text
+  return pd.read_csv(io.StringIO(text), dtype={"path": str}).to_json(orient="records", indent=1) + "\n"
 
 
 def _find_remote(url: str) -> list[Video]:
@@ -207,7 +230,7 @@ def predict_files(workdir: str, paths: list[str], output: str, shard: shards.Sha
     unread = _in_shares(folder, videos, Path(output), shard)
   else:
     text, unread = _table(folder, videos)
-    _write_text(output, text)
+    _write_text(output, formatted(text, output))
   if unread:
     lines = "\n".join(f"  {path}: {reason}" for path, reason in unread.items())
     raise DataError(f"{len(unread)} of {len(videos)} files could not be read; the others are done.\n{lines}")
@@ -251,7 +274,8 @@ def _in_shares(folder: Path, videos: list[Video], output: Path, shard: shards.Sh
     table = pd.concat([pd.read_csv(t, dtype=str, keep_default_na=False) for t in texts], ignore_index=True)
     place = [order[p] for p in table.path]
     partial = output.with_name(f"{output.name}.tmp")
-    _write_text(str(partial), table.iloc[np.argsort(place, kind="stable")].to_csv(index=False, lineterminator="\r\n"))
+    text = table.iloc[np.argsort(place, kind="stable")].to_csv(index=False, lineterminator="\r\n")
+    _write_text(str(partial), formatted(text, str(output)))
     partial.replace(output)
   return {path: reason for part in found for path, reason in part["unread"]}
 
