@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
@@ -35,7 +36,9 @@ def config_file(tiny_csv):
 def arrays(workdir, which=max):
   """{name: array} of the newest checkpoint."""
   step = which(int(p.name) for p in (workdir / "checkpoints").iterdir() if p.name.isdigit())
-  found = ocp.PyTreeCheckpointer().restore(workdir / "checkpoints" / str(step) / "state")
+  folder, reader = workdir / "checkpoints" / str(step) / "state", ocp.PyTreeCheckpointer()
+  plain = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), reader.metadata(folder).item_metadata.tree)
+  found = reader.restore(folder, restore_args=plain)  # whatever devices it was written by
   return {f"{tree}/{name}": np.asarray(x) for tree, leaves in found.items() for name, x in leaves.items()}
 
 
