@@ -18,7 +18,7 @@ LEVELS = (
     ("saver", "controls", "sequences", "head_file"),
     ("startup", "hooks"),
     ("predict", "batches", "results", "grid"),
-    ("folds", "grid_report", "export", "report", "elsewhere"),
+    ("folds", "grid_report", "export", "report", "elsewhere", "runs"),
     ("run", "probe"),
     ("main", "feature_pass"),
     ("sweep", "explain"),

@@ -51,6 +51,9 @@ def main() -> int:
   export.add_argument("out", help="new folder; with --format=vft a new .safetensors file")
   export.add_argument("--format", choices=("stablehlo", "safetensors", "onnx", "vft"), default="stablehlo")
   export.add_argument("-v", "--verbose", action="store_true", help="show tracebacks")
+  runs = commands.add_parser("runs", help="a table of the runs in a folder: state, figure, time, what differs")
+  runs.add_argument("folder", type=Path, nargs="?", default=Path("runs"), help="default: runs")
+  runs.add_argument("-v", "--verbose", action="store_true", help="show tracebacks")
   report = commands.add_parser("report", help="one page of a finished run, or a comparison of several")
   report.add_argument("workdirs", nargs="+", metavar="WORKDIR", help="folder of a finished run")
   report.add_argument("--output", default="", metavar="FILE", help="default: WORKDIR/report.html, or comparison.html")
@@ -101,6 +104,9 @@ def main() -> int:
     if args.command == "evaluate":
       from vft import elsewhere
       return elsewhere.evaluate_source(args.workdir, args.source, args.root, tuple(args.by), args.output)
+    if args.command == "runs":
+      from vft import runs as listed
+      return listed.show(args.folder)
     if args.command == "report":
       from vft.report import command as reports
       return reports.report(args.workdirs, args.output)
