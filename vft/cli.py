@@ -27,6 +27,8 @@ def main() -> int:
   check.add_argument("what", help="a config such as medical, or a source such as csv:/data/clips.csv; its fields are "
                      "set as in vft train: --config.data.root=/data")
   check.add_argument("--full", action="store_true", help="decode every frame; a file has ten times as long for it")
+  check.add_argument("--shortcut", action="store_true", help="train on the border of the picture alone, and warn if it "
+                     "tells the label")
   check.add_argument("--output", type=Path, metavar="FOLDER", help="default: runs/check/NAME")
   check.add_argument("--against", type=Path, metavar="MANIFEST", help="stop if a file is not the one of this manifest")
   check.add_argument("--shard", metavar="I/N", help=SHARD)
@@ -130,6 +132,10 @@ def _check(args: argparse.Namespace, flags: list[str]) -> None:
       Path(args.what).stem, [])
   config, _ = mains.parse([f"--config={'default' if source else args.what}", *source, *flags])
   configs.check(config)
+  if args.shortcut:
+    from vft import shortcut
+    shortcut.check(config, args.output or Path("runs/check", name, "shortcut"), mains.StopRequest().check)
+    return
   shard = shards.parse(args.shard) if args.shard else None
   _waiting(lambda: command.check(config, args.output or Path("runs/check", name), full=args.full, against=args.against,
                                  shard=shard))
