@@ -210,7 +210,8 @@ def test_launch_ends_all_when_one_dies_and_starts_them_again(config_file, tmp_pa
   workdir = tmp_path / "run"
   launcher = subprocess.Popen(
       [sys.executable, "-m", "vft.cli", "launch", "-n", "2", "--restarts=1", "--", "train", f"--config={config_file}",
-       f"--workdir={workdir}"], env=processes.environment(), text=True, stderr=subprocess.PIPE, cwd=tmp_path)
+       f"--workdir={workdir}", "--config.train.epochs=30", "--config.train.eval_every=30"],
+      env=processes.environment(), text=True, stderr=subprocess.PIPE, cwd=tmp_path)
   processes.until(lambda: len(processes.lines(workdir)) >= 1, [launcher])
   children = subprocess.run(["pgrep", "-P", str(launcher.pid)], capture_output=True, text=True).stdout.split()
   os.kill(int(children[1]), signal.SIGKILL)

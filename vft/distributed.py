@@ -141,8 +141,9 @@ def running(who: Peers, verbose: bool = False) -> Iterator[None]:
   try:
     yield
   except Exception as e:
-    words = ("gloo", "connection closed", "connection reset", "unavailable", "deadline_exceeded", "coordination")
-    if type(e).__name__ == "JaxRuntimeError" and any(w in str(e).lower() for w in words) and not verbose:
+    words = ("gloo", "connection closed by peer", "connection reset by peer", "unavailable:", "deadline_exceeded",
+             "coordination service")
+    if isinstance(e, RuntimeError | ValueError) and any(w in str(e).lower() for w in words) and not verbose:  # of jax
       raise RunError(lost(str(e).splitlines()[0][:200])) from e
     if hasattr(e, "exit_code") and not isinstance(e, VftError):  # stopped, which all were
       jax.distributed.shutdown()

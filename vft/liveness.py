@@ -3,6 +3,7 @@ import ctypes
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from types import FrameType
 
@@ -19,14 +20,15 @@ def supervised(work: Callable[[], int]) -> int:
   if child:
     return _watch(child)
   _bind(parent)
-  code = 1
   try:
     code = work()
-  finally:
-    sys.stdout.flush()
-    sys.stderr.flush()
-    if code:
-      os._exit(code)
+  except Exception:  # of ours: as Python says it at the end, which os._exit leaves out
+    traceback.print_exc()
+    code = 1
+  sys.stdout.flush()
+  sys.stderr.flush()
+  if code:
+    os._exit(code)
   raise SystemExit(0)
 
 
