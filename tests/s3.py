@@ -3,6 +3,8 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+import requests
+import s3fs
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -52,6 +54,8 @@ def server() -> Iterator[Server]:
                         ("AWS_SECRET_ACCESS_KEY", "test"), ("AWS_DEFAULT_REGION", "us-east-1")):
       patch.setenv(name, value)
     storage._of_protocol.cache_clear()
+    s3fs.S3FileSystem.clear_instance_cache()  # of an earlier server: fsspec keeps them, whatever the environment says
+    requests.post(f"{running.url}/moto-api/reset", timeout=60).raise_for_status()  # what another module has left
     storage._driver(BUCKET)[0].mkdir("clips")
     yield running
   running.close()

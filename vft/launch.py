@@ -78,10 +78,13 @@ class Group:
     first: tuple[int, int] | None = None  # number and code of the first that failed
     end = float("inf")
     grace = float(os.environ.get("VFT_GRACE_S", GRACE_S))
-    while any(p.poll() is None for p in self._processes):
+    running = True
+    while running:
+      running = any([p.poll() is None for p in self._processes])  # a list: asks all
       failed = [(i, p.returncode) for i, p in enumerate(self._processes) if p.returncode]
       if failed and not first:
-        first, end = failed[0], time.monotonic() + grace
+        first = min(failed, key=lambda of: of[1])  # killed before ended: of two at once, the cause
+        end = time.monotonic() + grace
         if not self._asked:
           print(f"vft launch: process {first[0]} of {self._count} {_said(first[1])}; the others end within {grace:g} s",
                 file=sys.stderr)
@@ -91,8 +94,7 @@ class Group:
             with contextlib.suppress(ProcessLookupError):
               os.killpg(process.pid, signal.SIGKILL)
       time.sleep(0.1)
-    codes = [p.returncode for p in self._processes]
-    code = first[1] if first else next((c for c in codes if c), 0)
+    code = first[1] if first else 0
     return 128 - code if code < 0 else code
 
 
