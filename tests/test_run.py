@@ -16,7 +16,8 @@ from vft import calibration, metrics, run
 from vft import config as configs
 
 LAYOUTS = [p.stem for p in (Path(__file__).parent / "layouts").glob("*.py")]  # their configs: data/test_layouts.py
-CONFIGS = sorted(p.stem for p in configs.SHIPPED.glob("*.py") if p.stem not in (*LAYOUTS, "default", "presets"))
+OTHERS = ("default", "presets", "template")  # see test_template.py
+CONFIGS = sorted(p.stem for p in configs.SHIPPED.glob("*.py") if p.stem not in (*LAYOUTS, *OTHERS))
 
 
 def final_arrays(folder):
