@@ -1,5 +1,6 @@
 """Template of a config, to copy: every field that a researcher changes, at its usual value, with why to change it.
 
+  vft new my_domain --source=csv:/data/clips.csv   # writes a short one after a look at the data; or by hand:
   cp configs/template.py my_domain.py
   vft check my_domain.py && vft train --config=my_domain.py
 

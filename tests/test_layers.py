@@ -21,7 +21,7 @@ LEVELS = (
     ("folds", "grid_report", "export", "report", "elsewhere", "runs"),
     ("run", "probe"),
     ("main", "feature_pass"),
-    ("sweep", "explain", "shortcut"),
+    ("sweep", "explain", "shortcut", "new"),
     ("cli",),
 )
 LEVEL = {name: i for i, names in enumerate(LEVELS) for name in names}

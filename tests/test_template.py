@@ -44,7 +44,7 @@ def test_what_comments_of_the_template_tell_to_type_can_be_typed():
 def test_the_template_trains_on_tiny_clips(tiny_csv, tmp_path):
   config = configs.load("template")
   config.data.update(source=f"csv:{tiny_csv}", num_frames=8, fps=8.0, resize=64, size=56, workers=0)
-  config.model.variant = "tiny"
+  config.model.update(name="videomae", variant="tiny")  # I3D takes a minute to compile
   config.init.update(weights="", keep_init=(), stats_clips=4)
   config.train.update(batch=8, epochs=1)
   config.eval.bootstrap = 20

@@ -33,6 +33,17 @@ def main() -> int:
   check.add_argument("--against", type=Path, metavar="MANIFEST", help="stop if a file is not the one of this manifest")
   check.add_argument("--shard", metavar="I/N", help=SHARD)
   check.add_argument("-v", "--verbose", action="store_true", help="show tracebacks")
+  new = commands.add_parser("new", help="a config for your videos, after a look at them: vft new polyps "
+                            "--source=csv:/data/clips.csv")
+  new.add_argument("domain", help="name of the config: small letters, digits and _")
+  new.add_argument("--source", required=True, help="as config.data.source: csv:FILE, folder:FOLDER, dicom:FOLDER; more "
+                   "fields are set as in vft train: --config.data.frame_rate=50")
+  new.add_argument("--root", default="", metavar="FOLDER", help="folder that its paths are relative to")
+  new.add_argument("--label", default="label", metavar="COLUMN", help="the column to predict; default: label")
+  new.add_argument("--preset", choices=("ultrasound", "endoscopy", "surgery"), default="", help="kind of augmentation; "
+                   "default: guessed from names and pictures")
+  new.add_argument("--output", type=Path, metavar="FILE", help="default: configs/DOMAIN.py; never overwritten")
+  new.add_argument("-v", "--verbose", action="store_true", help="show tracebacks")
   predict = commands.add_parser("predict", help="label, probabilities and times of videos, as CSV or JSON")
   predict.add_argument("workdir", help="folder of a finished run")
   predict.add_argument("paths", nargs="+", help="videos, folders, or patterns such as '*.mp4'; - reads a list of them "
@@ -89,11 +100,17 @@ def main() -> int:
     from vft.explain import command as explains
     return explains.entry(sys.argv[2:])
   args, rest = parser.parse_known_args()
-  if rest and args.command != "check":
+  if rest and args.command not in ("check", "new"):
     parser.error(f"unrecognized arguments: {' '.join(rest)}")
   def work():
     if args.command == "check":
       return _check(args, rest)
+    if args.command == "new":
+      from vft.new import command as news
+      config, _ = mains.parse(["--config=default", f"--config.data.source={args.source}",
+                               f"--config.data.root={args.root}", *rest])
+      news.new(config, args.domain, output=args.output, label=args.label, preset=args.preset)
+      return None
     if args.command == "weights":
       from vft import weights
       if args.action == "convert" and (Path(args.source) / "config.json").is_file():
