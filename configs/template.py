@@ -2,7 +2,7 @@
 
   vft new my_domain --source=csv:/data/clips.csv   # writes a short one after a look at the data; or by hand:
   cp configs/template.py my_domain.py
-  vft check my_domain.py && vft train --config=my_domain.py
+  vft check my_domain.py && vft inspect --config=my_domain.py && vft train --config=my_domain.py
 
 What is deleted here keeps its default; configs/default.py lists all fields and choices. not run: needs your data.
 """

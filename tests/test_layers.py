@@ -21,7 +21,7 @@ LEVELS = (
     ("folds", "grid_report", "export", "report", "elsewhere", "runs"),
     ("run", "probe"),
     ("main", "feature_pass"),
-    ("sweep", "explain", "shortcut", "new"),
+    ("sweep", "explain", "shortcut", "new", "contact_sheet"),
     ("cli",),
 )
 LEVEL = {name: i for i, names in enumerate(LEVELS) for name in names}

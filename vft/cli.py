@@ -80,6 +80,8 @@ def main() -> int:
                       "--over groups.head.lr=1e-4..1e-1:log, or --blocks=0,1,2,4,all", add_help=False)
   commands.add_parser("explain", help="where and when a run looks: vft explain RUN VIDEO... --output=FOLDER",
                       add_help=False)
+  commands.add_parser("inspect", help="clips as the model sees them, before and after augmentation, as a page and a "
+                      "picture: vft inspect --config=medical", add_help=False)
   commands.add_parser("launch", help="several processes of one run on this machine: vft launch -n 2 --restarts=3 -- "
                       "train --config=medical", add_help=False)
   if sys.argv[1:2] == ["launch"]:
@@ -95,6 +97,10 @@ def main() -> int:
     mains.keep_compiled()  # before jax is loaded
     from vft.sweep import command as sweeps
     return sweeps.entry(sys.argv[2:])
+  if sys.argv[1:2] == ["inspect"]:
+    mains.keep_compiled()
+    from vft.contact_sheet import command as sheets
+    return sheets.entry(sys.argv[2:])
   if sys.argv[1:2] == ["explain"]:
     mains.keep_compiled()
     from vft.explain import command as explains

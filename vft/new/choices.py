@@ -109,7 +109,7 @@ def _pixels(seen: Seen) -> list[Line]:
   lines = [Line("c.data.update(resize=128, size=112)", why)]
   if seen.grey and seen.borders > MOST:
     lines.append(Line('c.data.crop = "sector"', f"grey, and {seen.borders:.0%} have black borders: finds the image of "
-                      "an ultrasound cine"))
+                      "an ultrasound cine; look: vft inspect"))
   elif seen.borders > MOST:
     lines.append(Line("c.data.mask = ()", f"{seen.borders:.0%} of the videos have black borders: cut them off before, "
                       "they waste pixels"))

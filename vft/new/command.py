@@ -48,7 +48,7 @@ def new(config: ConfigDict, name: str, *, output: Path | None = None, label: str
       file.write(text)
   except FileExistsError:
     raise _exists(path) from None
-  print(f"\n{text}\nWritten: {path}. Read it, then:\n  vft train --config={path}")
+  print(f"\n{text}\nWritten: {path}. Read it, then:\n  vft inspect --config={path}\n  vft train --config={path}")
   return path
 
 
