@@ -12,7 +12,7 @@ LEVELS = (
     ("preprocess", "losses", "metrics", "sharding", "lora", "liveness", "owner"),
     ("stats", "calibration", "mirror"),
     ("data", "models", "convert"),
-    ("checkpoint", "writer", "optim", "forward", "objective", "workdir"),
+    ("checkpoint", "writer", "optim", "forward", "objective", "workdir", "hparams"),
     ("tables", "weights", "check", "hosts"),
     ("train", "evaluate", "features", "memory", "stages"),
     ("saver", "controls", "sequences", "head_file"),

@@ -2,6 +2,8 @@
 import json
 import sys
 
+import pandas as pd
+
 from tests import tiny
 from vft import cli
 from vft import workdir as workdirs
@@ -28,6 +30,17 @@ def test_runs_are_listed_with_state_figure_and_what_differs(tmp_path, monkeypatc
                       ("two", ("stopped, step 6", "groups.head.lr=0.0001")), ("three", ("running, step 0",))):
     for word in words:
       assert word in rows[name], out
+  monkeypatch.setattr(sys, "argv", ["vft", "runs", str(tmp_path / "runs"), f"--csv={tmp_path}/runs.csv"])
+  assert cli.main() == 0
+  written = pd.read_csv(tmp_path / "runs.csv").set_index("run")
+  assert written.columns.tolist() == ["state", "total_s", "test/video/accuracy", "test/video/accuracy/low",
+                                      "test/video/accuracy/high", "config.groups.head.lr"]
+  assert written.loc["one"].tolist() == ["done", 75, 0.91, 0.86, 0.95, 0.01]
+  assert written.loc["two", "config.groups.head.lr"] == 0.0001 and written.loc["two"].isna().sum() == 4
+  capsys.readouterr()
+  monkeypatch.setattr(sys, "argv", ["vft", "runs", str(tmp_path / "runs"), "--csv", "-"])
+  assert cli.main() == 0
+  assert capsys.readouterr().out == (tmp_path / "runs.csv").read_text()
   monkeypatch.setattr(sys, "argv", ["vft", "runs", str(tmp_path / "config")])
   assert cli.main() == 2
   assert "holds no run" in capsys.readouterr().err

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from tests.test_writer import events
 from vft import config as configs
 from vft import run
 
@@ -51,6 +52,10 @@ def test_the_template_trains_on_tiny_clips(tiny_csv, tmp_path):
   config.controls = ()
   config.features.dir = str(tmp_path / "features")
   config.report.write = False
-  config.log.update(tensorboard=False, progress=False)
+  config.log.progress = False
   result = run.run(config, tmp_path / "run")
+  found = events(tmp_path / "run")
+  accuracy = result["test"]["patient"]["accuracy"]["value"]
+  assert found.Scalars("test/patient/accuracy")[-1].value == pytest.approx(accuracy)
+  assert {"_hparams_/session_start_info", "_hparams_/session_end_info"} <= set(found.summary_metadata)
   assert 0 <= result["test"]["patient"]["accuracy"]["value"] <= 1

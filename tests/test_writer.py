@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vft import writer
+from vft import hparams, writer
 from vft.hooks import Tick
 from vft.writer import Clock, Writer, read_metrics
 
@@ -74,6 +74,38 @@ def test_tensorboard_forgets_what_a_resumed_run_repeats(tmp_path):
       for step in (10, 20, 30) if first else (20,):
         w.write(step, "train", {"loss": float(first)})
   assert [(x.step, x.value) for x in events(tmp_path).Scalars("train/loss")] == [(10, 1.0), (20, 0.0)]
+
+
+def session_groups(path):
+  """The rows of TensorBoard's table of hyperparameters, by the plugin itself: [({name: value}, {tag: value}), ...]."""
+  from tensorboard import context
+  from tensorboard.backend.event_processing import data_provider, plugin_event_multiplexer
+  from tensorboard.plugins import base_plugin
+  from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_groups
+  found = plugin_event_multiplexer.EventMultiplexer().AddRunsFromDirectory(str(path))
+  found.Reload()
+  here = base_plugin.TBContext(data_provider=data_provider.MultiplexerDataProvider(found, str(path)))
+  request = api_pb2.ListSessionGroupsRequest(start_index=0, slice_size=9, include_metrics=True, allowed_statuses=[
+      api_pb2.STATUS_UNKNOWN, api_pb2.STATUS_SUCCESS, api_pb2.STATUS_FAILURE, api_pb2.STATUS_RUNNING])
+  answer = list_session_groups.Handler(context.RequestContext(), backend_context.Context(here), "", request).run()
+  return [({k: getattr(v, v.WhichOneof("kind")) for k, v in g.hparams.items()},
+           {m.name.tag: m.value for m in g.metric_values}) for g in answer.session_groups]
+
+
+def test_tensorboard_compares_runs_by_what_was_chosen_and_what_came_out(tmp_path, tiny_config):
+  for name, lr in (("one", 0.5), ("two", 0.25)):
+    tiny_config.groups.head.lr = lr
+    (tmp_path / name).mkdir()
+    with make(tmp_path / name, tensorboard=True) as w:
+      w.started(hparams.of_config(tiny_config))
+    with make(tmp_path / name, tensorboard=True) as w:
+      w.finished(7, hparams.of_result({"test": {"video": {"accuracy": {"value": lr}, "auroc": {"value": None}}}}))
+  rows = sorted(session_groups(tmp_path), key=lambda row: -row[0]["groups.head.lr"])
+  assert [row[1] for row in rows] == [{"test/video/accuracy": 0.5}, {"test/video/accuracy": 0.25}]
+  assert rows[0][0] | {"groups.head.lr": 0.25} == rows[1][0]
+  assert rows[0][0]["model.name"] == "videomae" and rows[0][0]["groups.trunk.train"] is False
+  assert rows[0][0]["controls"] == "()" and "train.ema" not in rows[0][0]
+  assert not (tmp_path / "one/metrics.jsonl").exists()
 
 
 @pytest.mark.fault("F54", "TensorBoard's and metrics' files cannot be written", "one warning each; the run goes on")

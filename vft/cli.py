@@ -66,6 +66,8 @@ def main() -> int:
   export.add_argument("-v", "--verbose", action="store_true", help="show tracebacks")
   runs = commands.add_parser("runs", help="a table of the runs in a folder: state, figure, time, what differs")
   runs.add_argument("folder", type=Path, nargs="?", default=Path("runs"), help="default: runs")
+  runs.add_argument("--csv", default="", metavar="FILE", help="write it with every figure and field in a column of its "
+                    "own; - is standard output")
   runs.add_argument("-v", "--verbose", action="store_true", help="show tracebacks")
   report = commands.add_parser("report", help="one page of a finished run, or a comparison of several")
   report.add_argument("workdirs", nargs="+", metavar="WORKDIR", help="folder of a finished run")
@@ -131,7 +133,7 @@ def main() -> int:
       return elsewhere.evaluate_source(args.workdir, args.source, args.root, tuple(args.by), args.output)
     if args.command == "runs":
       from vft import runs as listed
-      return listed.show(args.folder)
+      return listed.write_csv(args.folder, args.csv) if args.csv else listed.show(args.folder)
     if args.command == "report":
       from vft.report import command as reports
       return reports.report(args.workdirs, args.output)

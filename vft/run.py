@@ -20,6 +20,7 @@ from vft import (
   goodput,
   hooks,
   hosts,
+  hparams,
   memory,
   objective,
   optim,
@@ -104,8 +105,11 @@ def _run(config: ConfigDict, folder: Path, clock: Clock, stop: Stop) -> dict[str
       compared[name] = {**evaluate.figures(other["test"], manifest, config),
                         "difference": evaluate.differences(main.test, other["test"], manifest, config)}
   found = {"val": main.val, "test": main.test}
-  return results.write(found, manifest, config, folder, clock,
-                       {**main.facts, "goodput": sessions.summary(clock.seconds, clock.total_s)}, controls=compared)
+  result = results.write(found, manifest, config, folder, clock,
+                         {**main.facts, "goodput": sessions.summary(clock.seconds, clock.total_s)}, controls=compared)
+  with Writer(folder, tensorboard=config.log.tensorboard and distributed.first(), progress=False) as writer:
+    writer.finished(main.facts["best_step"], hparams.of_result(result))
+  return result
 
 
 def fine_tune(config: ConfigDict, manifest: manifests.Manifest, folder: Path, clock: Clock, stop: Stop,
@@ -133,6 +137,7 @@ def fine_tune(config: ConfigDict, manifest: manifests.Manifest, folder: Path, cl
   lead = distributed.first()
   with Writer(folder, tensorboard=config.log.tensorboard and lead, progress=config.log.progress and lead,
               total_steps=until) as writer:
+    writer.started(hparams.of_config(config))
     writer.truncate(int(state.step))
     writer.images(0, "first_clips", batches.first_clips(config, manifest, pixels))
     clips: Any = None

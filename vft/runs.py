@@ -1,9 +1,11 @@
 """`vft runs DIR`: the runs in a folder as a table: state, test figure, time, and what differs in their configs."""
+import contextlib
+import csv
 import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 import filelock
 from rich import box
@@ -16,8 +18,16 @@ from vft.errors import ConfigError
 from vft.writer import duration, read_metrics
 
 
-def show(folder: Path, file: TextIO | None = None) -> None:
-  """Prints a row for each run under `folder`, not for its controls and folds. Raises ConfigError without one."""
+class Run(NamedTuple):
+  """A folder with a config.json. `fields`: those in which the runs differ."""
+  name: str
+  state: str
+  result: dict[str, Any]
+  fields: dict[str, Any]
+
+
+def find(folder: Path) -> list[Run]:
+  """The runs under `folder`, without their controls and folds. Raises ConfigError where there is none."""
   places = [p.parent for p in sorted(folder.rglob("config.json")) if not _is_part(p.parent, folder)]
   if not places:
     raise ConfigError(f"{folder} holds no run: no config.json in it or below.\n"
@@ -25,16 +35,39 @@ def show(folder: Path, file: TextIO | None = None) -> None:
   fields = [configs.fields(configs.from_json(configs.to_json(workdirs.load_config(p)))) for p in places]
   moves = {line.partition(":")[0] for p in places[1:]
            for line in configs.difference(workdirs.load_config(places[0]), workdirs.load_config(p))}
+  return [Run(str(p.relative_to(folder)), _state(p, result := _result(p)), result,
+              {name: found.get(name, "–") for name in sorted(moves)}) for p, found in zip(places, fields, strict=True)]
+
+
+def show(folder: Path, file: TextIO | None = None) -> None:
+  """Prints a row for each run. Raises ConfigError where there is none."""
   table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
   for column in ("run", "state", "test", "time", "what differs"):
     table.add_column(column, overflow="fold")
-  for place, found in zip(places, fields, strict=True):
-    result = _result(place)
-    cost = result.get("cost", {}).get("total_s")
-    table.add_row(str(place.relative_to(folder)), _state(place, result), _figure(result),
-                  "" if cost is None else duration(cost),
-                  ", ".join(f"{name}={found.get(name, '–')}" for name in sorted(moves)))
+  for found in find(folder):
+    cost = found.result.get("cost", {}).get("total_s")
+    table.add_row(found.name, found.state, _figure(found.result), "" if cost is None else duration(cost),
+                  ", ".join(f"{name}={value}" for name, value in found.fields.items()))
   tables.make_console(file or sys.stdout).print(table)
+
+
+def write_csv(folder: Path, where: str) -> None:
+  """The same with a column for each figure and its interval and for each field, for a spreadsheet; "-" prints it."""
+  rows = []
+  for found in find(folder):
+    row = {"run": found.name, "state": found.state, "total_s": found.result.get("cost", {}).get("total_s", "")}
+    names = tables.headline(found.result.get("data", {}))
+    for level, figures in (found.result.get("test") or {}).items():
+      for key in (k for k in names if k in (figures or {})):
+        entry = figures[key]
+        row |= {f"test/{level}/{key}{end}": entry.get(part) for end, part in (
+            ("", "value"), ("/low", "low"), ("/high", "high"))}
+    rows.append(row | {f"config.{name}": value for name, value in found.fields.items()})
+  columns = sorted(dict.fromkeys(c for row in rows for c in row), key=lambda c: c.startswith("config."))
+  with contextlib.nullcontext(sys.stdout) if where == "-" else open(where, "w", encoding="utf-8", newline="") as out:
+    table = csv.DictWriter(out, columns, restval="", lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
 
 
 def _is_part(place: Path, folder: Path) -> bool:

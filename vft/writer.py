@@ -128,6 +128,16 @@ class Writer:
       rows.append(f"| **{named[i]}** | " + " | ".join(str(int(v)) for v in row) + f" | {recall} |")
     self._event(step, summary.text(name, "\n".join(rows)))
 
+  def started(self, chosen: Mapping[str, bool | float | str]):
+    """The table of hyperparameters: what this run was given. TensorBoard finds names and figures over all runs."""
+    _, start, _ = summary.hparams(dict(chosen), {})
+    self._event(0, start)
+
+  def finished(self, step: int, figures: Mapping[str, float]):
+    """The same table: what came out, by names such as "video/accuracy"; not in metrics.jsonl."""
+    _, _, end = summary.hparams({}, {})
+    self._event(step, *(summary.scalar(f"test/{k}", v) for k, v in figures.items() if math.isfinite(v)), end)
+
   def progress(self, step: int, *, loss: float, clips_per_s: float, causes: str = ""):
     """Shows how far the run is: live on a terminal, else a plain line at most every 10 s. `causes` is Clock.text()."""
     if self._line:
