@@ -36,7 +36,11 @@ class NotFiniteError(RunError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-  """Returns "; did you mean 'x'?" for the closest known word, or ""."""
+  """Returns "; did you mean 'x'?" for the closest known word, or "".
+
+  >>> did_you_mean("acuracy", ["loss", "accuracy"])
+  "; did you mean 'accuracy'?"
+  """
   close = difflib.get_close_matches(str(word), [str(k) for k in known], n=1)
   return f"; did you mean {close[0]!r}?" if close else ""
 

@@ -222,6 +222,10 @@ def predict_files(workdir: str, paths: list[str], output: str, shard: shards.Sha
   one folder are one) one without times. Raises DataError after the others are written when a file could not be read,
   ConfigError or WeightsError when `workdir` does not hold a run. A `shard` does its share of the videos; the last one
   to finish writes `output`, the others raise shards.Waiting.
+
+  >>> predict_files("run", ["p0_0.mp4"], "predictions.csv")
+  >>> pd.read_csv("predictions.csv").columns.tolist()[:5]
+  ['path', 'start_s', 'end_s', 'predicted', 'p_fast']
   """
   if shard and output == "-":
     raise ConfigError("Shares of one work need a file that all of them see: add --output=FILE.")

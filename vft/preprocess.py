@@ -18,6 +18,11 @@ def centre_crop(video: jax.Array, size: int) -> Any:
 
 
 def normalise(video: jax.Array, mean: Sequence[float], std: Sequence[float]) -> jax.Array:
-  """(..., C) in 0..1 -> zero mean and unit deviation by the statistics that belong to the weights."""
+  """(..., C) in 0..1 -> zero mean and unit deviation by the statistics that belong to the weights.
+
+  >>> video = to_float(jnp.full((1, 1, 2, 2, 3), 255, jnp.uint8))
+  >>> normalise(video, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)).max()
+  Array(1., dtype=float32)
+  """
   shape = (1,) * (video.ndim - 1) + (len(mean),)
   return (video - jnp.asarray(mean, video.dtype).reshape(shape)) / jnp.asarray(std, video.dtype).reshape(shape)

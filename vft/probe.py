@@ -57,6 +57,11 @@ def probe(config: ConfigDict, folder: Path, stop: Stop = lambda: None, flags: Se
 
   The same call on a finished folder prints its tables; on an unfinished one it trains again, on kept features. `flags`
   are those of the command, for the next one. Raises errors.VftError.
+
+  >>> result = probe(config, folder / "probe")
+  Test ...
+  >>> sorted(result["probe"]["chosen"])
+  ['epoch', 'head', 'lr', 'seed', 'wd']
   """
   check(config)
   with workdirs.locked(folder):

@@ -54,6 +54,11 @@ def run(config: ConfigDict, folder: Path, stop: Stop = lambda: None) -> dict[str
   """Trains, evaluates and compares with the controls; returns what result.json holds.
 
   The same call on a finished folder prints its table; on an unfinished one it goes on. Raises errors.VftError.
+
+  >>> result = run(config, folder / "run")
+  Test ...
+  >>> sorted(result["test"]["patient"]["accuracy"])
+  ['high', 'low', 'n', 'value']
   """
   check(config)
   with memory.explained(config), hosts.folder_of(folder) as here:

@@ -27,7 +27,11 @@ class Run(NamedTuple):
 
 
 def find(folder: Path) -> list[Run]:
-  """The runs under `folder`, without their controls and folds. Raises ConfigError where there is none."""
+  """The runs under `folder`, without their controls and folds. Raises ConfigError where there is none.
+
+  >>> [(found.state, found.result["cost"]["steps"]) for found in find(folder) if found.name == "run"]
+  [('done', 2)]
+  """
   places = [p.parent for p in sorted(folder.rglob("config.json")) if not _is_part(p.parent, folder)]
   if not places:
     raise ConfigError(f"{folder} holds no run: no config.json in it or below.\n"

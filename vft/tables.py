@@ -203,7 +203,11 @@ def make_console(file: Any, **options: Any) -> Console:
 
 
 def interval(figure: Mapping[str, Any] | None, digits: int, sign: str = "") -> str:
-  """{"value", "low", "high"} -> "0.91 [0.86, 0.95]"; a dash for what is not defined."""
+  """{"value", "low", "high"} -> "0.91 [0.86, 0.95]"; a dash for what is not defined.
+
+  >>> interval({"value": 0.912, "low": 0.861, "high": 0.953}, 2)
+  '0.91 [0.86, 0.95]'
+  """
   figure = figure or {}
   value, low, high = (number(figure.get(k), digits, sign) for k in ("value", "low", "high"))
   return value if value == "–" or "–" in (low, high) else f"{value} [{low}, {high}]"

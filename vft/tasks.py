@@ -38,6 +38,9 @@ def make_tasks(config: Mapping[str, Any], classes: tuple[str, ...] = ()) -> tupl
   """The tasks of config.tasks, without classes that are to be found in the data; {} is one task "label" of one label.
 
   `classes` are those of config.data.classes, for a lone task that names none itself.
+
+  >>> make_tasks({"ef": {"kind": "regression", "column": "EF"}})[0].outputs
+  1
   """
   named = dict(config) or {"label": {}}
   tasks = [Task(name, **fields)._replace(classes=tuple(fields.get("classes", ()))) for name, fields in named.items()]
@@ -69,6 +72,9 @@ def encode(task: Task, cells: Iterable[str], where: Iterable[str]) -> np.ndarray
   """Cells (n,) -> (n,) int32, -1 missing; multi: (n, L) int8 of 0, 1 or -1; regression: (n,) float32 or nan.
 
   `where` names each cell for messages, such as "row 17". Raises DataError for a label or number that is none.
+
+  >>> encode(Task(classes=("normal", "abnormal")), ["abnormal", "", "normal"], ["a", "b", "c"])
+  array([ 1, -1,  0], dtype=int32)
   """
   cells = list(cells)
   if task.kind == "regression":

@@ -11,7 +11,11 @@ from vft.errors import ConfigError
 
 
 def flatten(tree: Mapping[str, Any]) -> dict[str, Any]:
-  """Nested dicts -> {"a/b/c": leaf}, in the order of the tree."""
+  """Nested dicts -> {"a/b/c": leaf}, in the order of the tree.
+
+  >>> flatten({"head": {"label": {"kernel": 1, "bias": 2}}})
+  {'head/label/kernel': 1, 'head/label/bias': 2}
+  """
   return traverse_util.flatten_dict(tree, sep="/")
 
 
@@ -29,6 +33,9 @@ def assign(names: Iterable[str], rules: Iterable[tuple[str, str]]) -> dict[str, 
   """{name: group} by the first rule whose pattern matches the whole name.
 
   Raises ConfigError when a name has no rule or a rule decides over no name.
+
+  >>> assign(["mixed_5c/conv/kernel", "head/label/bias"], [("head/.*", "head"), (".*", "trunk")])
+  {'mixed_5c/conv/kernel': 'trunk', 'head/label/bias': 'head'}
   """
   names, rules = list(names), list(rules)
   groups, used = {}, set()

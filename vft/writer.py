@@ -230,7 +230,11 @@ class _Progress:
 
 
 def duration(seconds: float) -> str:
-  """Seconds as a person says them: "8 s", "4 min 12 s", "3 h 05 min"."""
+  """Seconds as a person says them: "8 s", "4 min 12 s", "3 h 05 min".
+
+  >>> duration(252)
+  '4 min 12 s'
+  """
   s = round(seconds)
   if s < 60:
     return f"{s} s"

@@ -44,6 +44,14 @@ def load(name: str) -> ConfigDict:
   """Runs get_config() of the file, or reads the config.json of a run.
 
   `from configs import ...` inside the file finds the shipped configs from any folder.
+
+  >>> config = load("medical")
+  >>> config.model.name, config.train.batch
+  ('i3d', 32)
+  >>> config.train.bach = 16  # locked
+  Traceback (most recent call last):
+    ...
+  AttributeError: ...Key "bach" does not exist and cannot be added since the config is locked...
   """
   path = find(name)
   if path.suffix == ".json":
@@ -76,7 +84,11 @@ def _load_json(path: Path) -> ConfigDict:
 
 
 def fields(config: ConfigDict) -> dict[str, Any]:
-  """{"train.batch": 32, ...}: every leaf by its flag's name."""
+  """{"train.batch": 32, ...}: every leaf by its flag's name.
+
+  >>> fields(load("medical"))["data.num_frames"]
+  16
+  """
   flat = {}
   for key, value in config.items():
     inner = fields(value) if isinstance(value, ConfigDict) else None
@@ -101,7 +113,11 @@ def _tuples(value: Any) -> Any:
 
 
 def difference(old: ConfigDict, new: ConfigDict) -> list[str]:
-  """Lines "train.batch: 32 -> 16" for the fields that change a result."""
+  """Lines "train.batch: 32 -> 16" for the fields that change a result.
+
+  >>> difference(load("medical"), load("medical_finetune"))
+  ['augment.enabled: False -> True', ..., 'train.epochs: 60 -> 5', 'train.eval_every: 5 -> 1']
+  """
   a, b = (fields(from_json(to_json(c))) for c in (old, new))
   changed = [k for k in sorted(a.keys() | b.keys()) if a.get(k) != b.get(k)]
   harmless = tuple(f"{h}." for h in HARMLESS)

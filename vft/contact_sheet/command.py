@@ -45,6 +45,9 @@ def inspect(config: ConfigDict, folder: Path, *, count: int = 8, frames: int = 8
     count: clips, of each class of the first task equally many.
     frames: of each clip that are shown.
     copies: augmented copies of each clip, where config.augment.enabled: what training sees.
+
+  >>> page, picture = inspect(config, folder, count=2)
+  2 clips: ...inspect.html, ...inspect.png
   """
   runs.check(config)
   for name, value, least in (("clips", count, 1), ("frames", frames, 1), ("copies", copies, 0)):

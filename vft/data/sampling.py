@@ -50,6 +50,11 @@ def clip_times(duration_s: float, *, num_frames: int, fps: float, start_s: float
   With `rng` the clip starts at random; otherwise it is number `view` of `views` clips spread evenly from the start of
   the span to its end (one view: the centre). A span shorter than the clip is shown from its start and its last frame
   is repeated. `single_frame`: the middle frame of the clip, num_frames times. `end_s` None or nan: to the end.
+
+  >>> clip_times(4.0, num_frames=4, fps=2.0)  # the middle two of four seconds
+  array([1. , 1.5, 2. , 2.5])
+  >>> clip_times(1.0, num_frames=4, fps=2.0)  # too short: the last frame is repeated
+  array([0. , 0.5, 1. , 1. ])
   """
   end, last = _end(duration_s, start_s, end_s, fps)
   slack = max(0.0, end - start_s - num_frames / fps)
@@ -65,6 +70,9 @@ def segment_times(duration_s: float, *, num_frames: int, fps: float, start_s: fl
 
   With `rng` each stands at a random place of its part; otherwise at the centre or, for more views, at (view + 1/2) /
   views of it. `fps` only keeps the last one out of the next span, as in `clip_times`.
+
+  >>> segment_times(8.0, num_frames=4, fps=25.0)
+  array([1., 3., 5., 7.])
   """
   end, last = _end(duration_s, start_s, end_s, fps)
   share = rng.uniform(size=num_frames) if rng is not None else (view + 0.5) / views

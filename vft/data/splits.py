@@ -16,6 +16,11 @@ def make_splits(labels: Sequence[str] | np.ndarray, groups: Sequence[str] | np.n
   First each class, the one with fewest groups leading, gets one group per split (train, test, val) as far as they
   reach. Then the groups, largest first, go where the squared distance to the wanted counts shrinks most: the rule of
   scikit-learn's StratifiedGroupKFold, with unequal shares. A share of 0 gets nothing. Deterministic in `seed`.
+
+  >>> labels, patients = ["a", "a", "b", "b"] * 10, [f"p{i // 2}" for i in range(40)]
+  >>> splits = make_splits(labels, patients, (0.6, 0.15, 0.25), seed=0)
+  >>> {s: int((splits == s).sum()) for s in SPLITS}
+  {'train': 24, 'val': 8, 'test': 8}
   """
   return np.array(SPLITS)[_divide(labels, groups, fractions, seed, first=(0, 2, 1))]
 

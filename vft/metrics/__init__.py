@@ -52,6 +52,10 @@ def figures(kind: str, labels: Any, outputs: Any, *, classes: Sequence[str] = ()
     thresholds: from which probability on class 1 is decided (single, K = 2), or each label (multi: a number or (L,)).
       None: the most probable class; 0.5 of multi.
     rate: of sensitivity@{rate} (at this specificity or more) and of specificity@{rate} (at this sensitivity or more).
+
+  >>> found = figures("single", [0, 1, 1], [[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]], classes=("normal", "abnormal"))
+  >>> round(found["accuracy"], 2), found["recall/abnormal"], found["auroc"]
+  (0.67, 0.5, 1.0)
   """
   y, out = present(kind, labels, outputs)
   if kind == "single":

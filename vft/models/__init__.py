@@ -57,6 +57,12 @@ def make(name: str, *, variant: str = "", num_classes: int = 0,
     options: of the family, such as tsm=True.
 
   Raises: ConfigError for a name that is not known, with those that are.
+
+  >>> import jax
+  >>> model = make("videomae", variant="tiny", num_classes=3)
+  >>> video = jax.numpy.zeros((2, 8, 56, 56, 3))  # (B, T, H, W, 3)
+  >>> jax.eval_shape(model.init_with_output, jax.random.key(0), video)[0]
+  {'label': ShapeDtypeStruct(shape=(2, 3), dtype=float32)}
   """
   family = FAMILIES[_known("model.name", name, FAMILIES)]
   _known("model.variant", variant, family.variants)

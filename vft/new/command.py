@@ -24,6 +24,14 @@ def new(config: ConfigDict, name: str, *, output: Path | None = None, label: str
   """Checks the data of `config` (defaults with the source and what else was typed) and writes configs/NAME.py.
 
   Raises ConfigError where the file exists or the source has a config already, DataError for what would stop a run.
+
+  >>> config = configs.load("default")
+  >>> config.data.source = f"csv:{folder}/clips.csv"
+  >>> path = new(config, "discs", output=folder / "discs.py")
+  <BLANKLINE>
+  'csv:...': 24 of 24 files can be used...
+  >>> configs.load(str(path)).data.classes
+  ('fast', 'slow')
   """
   path = output or Path("configs", f"{name}.py")
   _check(name, path, config)

@@ -6,7 +6,11 @@ from vft.report import compare, folder, page
 
 
 def write(path: Path) -> Path:
-  """Writes report.html into the folder of a finished run. Raises ConfigError where it is none."""
+  """Writes report.html into the folder of a finished run. Raises ConfigError where it is none.
+
+  >>> write(folder / "run").name
+  'report.html'
+  """
   return _write(path / "report.html", page.of_run(folder.load(path)))
 
 

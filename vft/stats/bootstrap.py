@@ -21,6 +21,10 @@ def figures(labels: Any, outputs: Any, groups: Any, *, classes: Sequence[str] = 
   Args:
     n: resamples.
     seed: of the draws.
+
+  >>> found = figures([0, 1] * 10, [[0.8, 0.2], [0.3, 0.7]] * 10, groups=range(20), classes=("a", "b"), n=200)
+  >>> found["accuracy"]
+  {'value': 1.0, 'low': 1.0, 'high': 1.0, 'n': 20}
   """
   y, out, group = metrics.present(kind, labels, outputs, _checked(groups, labels))
   options: dict[str, Any] = dict(classes=classes, topk=topk, thresholds=thresholds, rate=rate)
