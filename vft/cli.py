@@ -49,6 +49,8 @@ def main() -> int:
   predict.add_argument("paths", nargs="+", help="videos, folders, or patterns such as '*.mp4'; - reads a list of them "
                        "from standard input")
   predict.add_argument("--output", default="-", help="a .csv or .json file; - is standard output, as CSV")
+  predict.add_argument("--coverage", type=float, metavar="SHARE", help="adds the set of classes, or the bounds, that "
+                       "hold the truth at this rate over new patients, such as 0.9: conformal, from validation")
   predict.add_argument("--shard", metavar="I/N", help=f"{SHARD}; needs --output=FILE")
   predict.add_argument("-v", "--verbose", action="store_true", help="show tracebacks")
   evaluate = commands.add_parser("evaluate", help="the figures of a finished run on the data of another centre")
@@ -139,7 +141,7 @@ def main() -> int:
       return reports.report(args.workdirs, args.output)
     from vft import predict as predicts
     shard = shards.parse(args.shard) if args.shard else None
-    _waiting(lambda: predicts.predict_files(args.workdir, args.paths, args.output, shard))
+    _waiting(lambda: predicts.predict_files(args.workdir, args.paths, args.output, shard, args.coverage))
   return mains.guarded(work, args.verbose)
 
 

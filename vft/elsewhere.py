@@ -7,7 +7,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from vft import evaluate, predict, sharding, startup, tables
+from vft import coverage, evaluate, predict, sharding, startup, tables
 from vft import workdir as workdirs
 from vft.data import decoders, pipeline, skipped
 from vft.data import manifest as manifests
@@ -18,8 +18,9 @@ from vft.errors import ConfigError
 def evaluate_source(workdir: str, source: str, root: str, by: tuple[str, ...], output: str) -> None:
   """Writes evaluation.json, manifest.csv, predictions.csv and skipped.csv to `output` and prints the figures.
 
-  Classes are those of the run, found by name; temperature and thresholds are those of its validation. `by`: columns of
-  the source. Raises ConfigError or WeightsError where `workdir` holds no finished run of clips, DataError for the data.
+  Classes are those of the run, found by name; temperature, thresholds and conformal sets are those of its validation.
+  `by`: columns of the source. Raises ConfigError or WeightsError where `workdir` holds no finished run of clips,
+  DataError for the data.
   """
   run = Path(workdir)
   out = Path(output) if output else run / "evaluations" / Path(source.partition(":")[2] or source).stem
@@ -44,12 +45,12 @@ def evaluate_source(workdir: str, source: str, root: str, by: tuple[str, ...], o
                             "test_calibrated": evaluate.figures(found, manifest, here, entries) if entries else None,
                             "confusion": evaluate.confusion(found, manifest),
                             "data": skipped.summary(manifest, here, bad)}
-  old = Manifest(manifests.read_table(run / "manifest.csv", tasks), tasks, internal["data"]["grouped_by"],
-                 manifest.source)
-  before = predict.read_predictions(run / "predictions_test.csv", old)
+  old, kept = predict.load_kept(run)
+  before = kept["test"]
   result["difference"] = evaluate.between(found, manifest, before, old, here)
   if entries:
     result["difference_calibrated"] = evaluate.between(found, manifest, before, old, here, entries)
+  result["conformal"] = coverage.usual((kept["val"], old), (found, manifest), here)
   rows = {column: columns[column].iloc[found.rows] for column in by}
   result["by"] = {column: {value: evaluate.figures(found.of(found.rows[(values == value).to_numpy()]), manifest, here)
                            for value in sorted(set(values))} for column, values in rows.items()}

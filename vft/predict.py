@@ -8,18 +8,20 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
 import pandas as pd
 from ml_collections import ConfigDict
 
-from vft import calibration, evaluate, mirror, sharding, shards, startup, storage, tasks
+from vft import calibration, conformal, coverage, evaluate, mirror, sharding, shards, startup, storage, tasks
 from vft import sequences as whole
 from vft import workdir as workdirs
 from vft.data import manifest as manifests
 from vft.data import readers, sampling, sequences
+from vft.data.sources import Source
+from vft.data.sources.folder import FolderSource
 from vft.errors import ConfigError, DataError
 
 Video = Path | str  # a file or a folder of frames; those at s3:// and the like stay text
@@ -50,6 +52,23 @@ def read_predictions(path: Path, manifest: manifests.Manifest) -> evaluate.Predi
   return evaluate.Predictions(rows, outputs)
 
 
+def load_kept(folder: Path) -> tuple[manifests.Manifest, dict[str, evaluate.Predictions]]:
+  """What a finished run has kept: its manifest, and the predictions of "val" and "test". The data need not be there."""
+  config, (wanted, _) = workdirs.load_config(folder), load_identity(folder)
+  grouped_by = json.loads((folder / "result.json").read_text())["data"]["grouped_by"]
+  nowhere = cast(Source, FolderSource(os.sep, follow_links=True))
+  plain = manifests.Manifest(manifests.read_table(folder / "manifest.csv", wanted), wanted, grouped_by, nowhere)
+  manifest = sequences.make(plain, config)
+  return manifest, {s: read_predictions(folder / f"predictions_{s}.csv", manifest) for s in ("val", "test")}
+
+
+def load_sets(folder: Path, share: float) -> coverage.Entries:
+  """`coverage.measure` of a finished run. Raises ConfigError and DataError as that does."""
+  conformal.check(share)
+  config, (manifest, found) = workdirs.load_config(folder), load_kept(folder)
+  return coverage.measure((found["val"], manifest), (found["test"], manifest), config, share)
+
+
 def load_calibration(folder: Path) -> dict[str, dict[str, Any]]:
   """calibration.json of a run; {} where it was made without."""
   path = folder / "calibration.json"
@@ -67,6 +86,15 @@ def _calibrated_columns(wanted: tuple[tasks.Task, ...], outputs: dict[str, np.nd
       columns[f"{prefix}at_threshold"] = tasks.decide(task, probs, calibration.thresholds(entry))
     columns |= {f"{prefix}calibrated_{c}": probs[:, k] for k, c in enumerate(task.classes)}
   return columns
+
+
+def _set_columns(wanted: tuple[tasks.Task, ...], outputs: dict[str, np.ndarray], sets: coverage.Entries,
+                 config: ConfigDict) -> dict[str, Any]:
+  """The sets of what a line is: a video, a window or moment of one, or a patient."""
+  level = "patient" if config.sequence.unit == "patient" else "video"
+  parts = [coverage.columns(t, outputs[t.name], sets[t.name][level], len(wanted) == 1) for t in wanted
+           if t.name in sets]
+  return {k: v for part in parts for k, v in part.items()}
 
 
 def _columns(wanted: tuple[tasks.Task, ...], outputs: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -215,13 +243,16 @@ def load_run(folder: Path) -> tuple[ConfigDict, tuple[tasks.Task, ...], startup.
   return config, wanted, dataclasses.replace(begin, state=begin.saver.restore(begin.state, begin.saver.store.best()))
 
 
-def predict_files(workdir: str, paths: list[str], output: str, shard: shards.Shard | None = None) -> None:
+def predict_files(workdir: str, paths: list[str], output: str, shard: shards.Shard | None = None,
+                  share: float | None = None) -> None:
   """Writes path, start_s, end_s, tasks.columns and, where the run has calibrated, those columns of every video as CSV.
 
   Times are those of the frames seen, in seconds. Of procedures there is a line per moment, of patients (the files of
   one folder are one) one without times. Raises DataError after the others are written when a file could not be read,
   ConfigError or WeightsError when `workdir` does not hold a run. A `shard` does its share of the videos; the last one
   to finish writes `output`, the others raise shards.Waiting.
+
+  With a coverage `share` come conformal sets, as `coverage.columns`; standard error has how well they did on test.
 
   >>> predict_files("run", ["p0_0.mp4"], "predictions.csv")
   >>> pd.read_csv("predictions.csv").columns.tolist()[:5]
@@ -230,23 +261,27 @@ def predict_files(workdir: str, paths: list[str], output: str, shard: shards.Sha
   if shard and output == "-":
     raise ConfigError("Shares of one work need a file that all of them see: add --output=FILE.")
   folder, videos = mirror.fetched(workdir), find_videos(paths)
+  sets = None if share is None else load_sets(folder, share)
+  for task, levels in (sets or {}).items():
+    print("\n".join(coverage.described(task, level, entry) for level, entry in levels.items()), file=sys.stderr)
   if shard:
-    unread = _in_shares(folder, videos, Path(output), shard)
+    unread = _in_shares(folder, videos, Path(output), shard, sets)
   else:
-    text, unread = _table(folder, videos)
+    text, unread = _table(folder, videos, sets)
     _write_text(output, formatted(text, output))
   if unread:
     lines = "\n".join(f"  {path}: {reason}" for path, reason in unread.items())
     raise DataError(f"{len(unread)} of {len(videos)} files could not be read; the others are done.\n{lines}")
 
 
-def _table(folder: Path, videos: list[Video]) -> tuple[str, dict[Video, str]]:
+def _table(folder: Path, videos: list[Video], sets: coverage.Entries | None) -> tuple[str, dict[Video, str]]:
   """The CSV file of videos, and those that could not be read."""
   config, wanted, begin = load_run(folder)
   lines_of = _of_clips if config.sequence.unit == "clip" else _of_sequences
   first, outputs, unread = lines_of(videos, config, wanted, begin, sharding.make_mesh())
   table = pd.DataFrame({**first, **_columns(wanted, outputs),
-                        **_calibrated_columns(wanted, outputs, load_calibration(folder))})
+                        **_calibrated_columns(wanted, outputs, load_calibration(folder)),
+                        **_set_columns(wanted, outputs, sets or {}, config)})
   return table.to_csv(index=False, float_format="%.4f", lineterminator="\r\n"), unread
 
 
@@ -255,7 +290,8 @@ def _write_text(output: str, text: str) -> None:
     file.write(text)
 
 
-def _in_shares(folder: Path, videos: list[Video], output: Path, shard: shards.Shard) -> dict[Video, str]:
+def _in_shares(folder: Path, videos: list[Video], output: Path, shard: shards.Shard,
+               sets: coverage.Entries | None) -> dict[Video, str]:
   """Does a share, and, where all are done, writes the table as one run would; those that could not be read.
 
   The files of one folder stay together where they are one patient.
@@ -265,10 +301,10 @@ def _in_shares(folder: Path, videos: list[Video], output: Path, shard: shards.Sh
   order = {name: i for i, name in enumerate(dict.fromkeys(names))}
   mine = set(shard.share(list(order)))
   parts = shards.Parts(output.with_name(f"{output.name}.shards"), shard,
-                       [(folder / "result.json").read_text(), names, [str(v) for v in videos]])
+                       [(folder / "result.json").read_text(), names, [str(v) for v in videos], sets])
 
   def work() -> dict[str, Any]:
-    text, unread = _table(folder, [v for v, name in zip(videos, names, strict=True) if name in mine])
+    text, unread = _table(folder, [v for v, name in zip(videos, names, strict=True) if name in mine], sets)
     return {"text": text, "unread": [[str(path), reason] for path, reason in unread.items()]}
 
   load_identity(folder)  # whether it is finished

@@ -1,4 +1,4 @@
-"""What result.json holds: the figures of validation and test, calibration, cost and data."""
+"""What result.json holds: the figures of validation and test, calibration, conformal sets, cost and data."""
 import resource
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from vft import evaluate
+from vft import coverage, evaluate
 from vft import workdir as workdirs
 from vft.data import skipped
 from vft.data.manifest import Manifest
@@ -27,6 +27,8 @@ def write(found: Mapping[str, evaluate.Predictions], manifest: Manifest, config:
     if entries := evaluate.calibrate(found["val"], manifest, config):
       workdirs.write_json(folder / "calibration.json", entries)
       result.update(calibration=entries, test_calibrated=evaluate.figures(found["test"], manifest, config, entries))
+    if sets := coverage.usual((found["val"], manifest), (found["test"], manifest), config):
+      result["conformal"] = sets
   used = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
   cost = {"total_s": clock.total_s, "by_cause": dict(clock.seconds), "peak_memory_gib": used / 2**20, **facts}
   result.update(**parts, cost=cost, data=skipped.summary(manifest, config, facts["skipped"]),

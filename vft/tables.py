@@ -23,6 +23,7 @@ UNITS = {"clip": "clips", "video": "moments", "patient": "patients"}
 SMALLER = ("mae", "rmse")  # less is better
 LEVELS = ("video", "patient")
 MANY = 20  # classes
+SETS = "0.9"  # whose coverage is shown
 
 
 def print_results(result: Mapping[str, Any], file: TextIO | None = None):
@@ -42,6 +43,8 @@ def print_results(result: Mapping[str, Any], file: TextIO | None = None):
                          style="bold"))
       console.print(_figures_table(result["folds"]["test"], levels, digits, headline(data), recalls=False))
     for line in _calibration(result, levels[0], digits):  # the level on which it was chosen
+      console.print(Text(line))
+    for line in _sets(result, levels[0], digits):
       console.print(Text(line))
   else:
     console.print("No test figures in this result.")
@@ -125,6 +128,16 @@ def _calibration(result: Mapping[str, Any], level: str, digits: int) -> list[str
               f"  sensitivity {interval(after[f'{prefix}recall/{name}'], digits)}, "
               f"specificity {interval(after[f'{prefix}specificity/{name}'], digits)}"]
   return lines
+
+
+def _sets(result: Mapping[str, Any], level: str, digits: int) -> list[str]:
+  """One line of the first task that has conformal sets at the coverage `SETS`: what they cover, how large they are."""
+  entry = next((e[level] for e in result.get("conformal", {}).get(SETS, {}).values() if e.get(level)), None)
+  if not entry or not entry["test"]:
+    return []
+  size = "mean width" if entry["kind"] == "regression" else "mean number of classes"
+  return [f"Sets per {level} meant to cover {SETS}: {interval(entry['test']['coverage'], digits)}, {size} "
+          f"{entry['test']['size']['value']:.3g}"]
 
 
 def _figures_table(test: Mapping[str, Any], levels: Sequence[str], digits: int, names: Mapping[str, str],

@@ -7,7 +7,8 @@ scores are ranked, from cumulative sums along the sorted scores.
 from vft.stats.bootstrap import Intervals, bootstrap, bootstrap_between, bootstrap_difference, figures
 from vft.stats.draws import draws
 from vft.stats.folds import across_folds
+from vft.stats.means import means
 from vft.stats.videos import phase
 
 __all__ = ["Intervals", "across_folds", "bootstrap", "bootstrap_between", "bootstrap_difference", "draws", "figures",
-           "phase"]
+           "means", "phase"]
