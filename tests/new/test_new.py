@@ -114,6 +114,7 @@ def test_the_kind_of_video_is_told_by_names_or_by_looks():
   assert "c.augment.update(presets.SURGERY)" in lines(words="cholecystectomy", grey=False)
   assert "c.augment.update(presets.ULTRASOUND)" in lines(words="x") and 'c.data.crop = "sector"' in lines(words="x")
   assert "c.augment.enabled = False" in lines(words="x", grey=False)
+  assert "c.augment.update(enabled=False, copies=4)" in lines(words="echo")  # a head alone got worse by it
   assert set(choices.PRESETS) == set(presets.PRESETS)
 
 

@@ -129,13 +129,11 @@ def _augment(seen: Seen, words: str, preset: str) -> list[Line]:
     return [Line("c.augment.enabled = False", "nothing says what kind of videos these are: if ULTRASOUND, ENDOSCOPY or "
                  "SURGERY, c.augment.update(presets.NAME)")]
   train = seen.clips.get("train", 0)
-  copies = 4 if train <= 200 else 2 if train <= 1000 else 0
-  lines = [Line(f"c.augment.update(presets.{preset.upper()})", f"{why}; read there what it changes, above all sides")]
-  if not copies:
-    return [*lines, Line("c.augment.enabled = False", f"{train} training clips: begin without it")]
+  copies = 4 if train <= 200 else 2
   minutes = copies * train * CLIP_S / 60
-  return [*lines, Line(f"c.augment.copies = {copies}", f"views of each training clip; about {minutes:.2g} min on two "
-                       "cores")]
+  return [Line(f"c.augment.update(presets.{preset.upper()})", f"{why}; read there what it changes, above all sides"),
+          Line(f"c.augment.update(enabled=False, copies={copies})", "a head alone: begin without; then True, on "
+               f"validation: about {minutes:.2g} min more")]
 
 
 def _model(still: bool) -> list[Line]:
