@@ -34,7 +34,7 @@ class Strip:
     first, last = float(self.times_s[0]), float(self.times_s[-1])
     repeated = int((np.diff(self.times_s) == 0).sum())
     also = f", {repeated} of {len(self.times_s)} frames repeat the one before" if repeated else ""
-    return f"{self.title}, {first:.2f} to {last:.2f} s{also}"
+    return f"{self.title}, {first:.2f}{f' to {last:.2f}' if last > first else ''} s{also}"
 
 
 @dataclasses.dataclass(frozen=True)

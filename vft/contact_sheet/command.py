@@ -84,7 +84,7 @@ def facts(config: ConfigDict, manifest: Manifest, pixels: forward.Pixels, values
          "(box)" if data.crop == "centre" else
          f"the square around the ultrasound sector, {data.resize}, of which the model sees {data.size} x {data.size}")
   mean, std = (", ".join(f"{x:.3g}" for x in v) for v in (pixels.mean, pixels.std))
-  lines = [f"A clip: {data.num_frames} frames {when}. Picture: {cut}."
+  lines = [f"A clip: {data.num_frames} frame{'s' * (data.num_frames > 1)} {when}. Picture: {cut}."
            + (f" {len(data.mask)} boxes are blackened." if data.mask else ""),
            f"Input of {config.model.name}: (pixels - ({mean})) / ({std}), here {values['low']:.2f} to "
            f"{values['high']:.2f}, mean {values['mean']:.2f}" + (", one channel." if data.channels == 1 else ".")]
