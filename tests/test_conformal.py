@@ -102,7 +102,7 @@ def test_the_result_has_the_coverage_on_test(finished):
 def test_predict_adds_the_set_and_says_what_it_covered(finished, tmp_path, capsys):
   folder, result, data = finished
   videos = [str(data / f"p{i}_0.mp4") for i in range(4)]
-  predict.predict_files(str(folder), videos, str(tmp_path / "out.csv"), share=0.9)
+  predict.predict_files(str(folder), videos, str(tmp_path / "out.csv"), asked=predict.Asked(coverage=0.9))
   quantile = result["conformal"]["0.9"]["label"]["video"]["quantile"]
   for row in pd.read_csv(tmp_path / "out.csv").itertuples():
     want = [c for c in ("fast", "slow") if 1 - getattr(row, f"p_{c}") <= quantile] or [row.predicted]
@@ -111,7 +111,7 @@ def test_predict_adds_the_set_and_says_what_it_covered(finished, tmp_path, capsy
   covered = result["conformal"]["0.9"]["label"]["video"]["test"]["coverage"]["value"]
   assert "a coverage of 0.9 per video, from 10 patients" in said and f"it is {covered:.3f} [" in said
   with pytest.raises(DataError, match="needs 99 labelled validation patients"):
-    predict.predict_files(str(folder), videos, "-", share=0.99)
+    predict.predict_files(str(folder), videos, "-", asked=predict.Asked(coverage=0.99))
 
 
 def test_a_run_from_before_needs_only_its_predictions(finished, tmp_path):

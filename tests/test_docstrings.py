@@ -15,7 +15,7 @@ from vft import run
 # What a reader meets first; more examples may stand anywhere and are run as well.
 PUBLIC = ("config.files.load", "config.files.difference", "config.files.fields", "data.manifest.make_manifest",
           "models.make", "metrics.figures", "stats.bootstrap.figures", "run.run", "probe.probe",
-          "predict.predict_files", "runs.find", "report.command.write", "contact_sheet.command.inspect",
+          "predict.command.predict_files", "runs.find", "report.command.write", "contact_sheet.command.inspect",
           "new.command.new", "data.sampling.clip_times", "trees.assign")
 
 

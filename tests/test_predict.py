@@ -11,6 +11,7 @@ from configs import default
 from tests.clips import frames, write_clip
 from vft import forward, predict
 from vft.errors import DataError
+from vft.predict import clips as batches_of
 
 
 def make_config(stride_s=0.0, **evaluation):
@@ -30,7 +31,7 @@ def video(tmp_path):
 
 def clips(paths, config):
   seen, bad = [], {}
-  batches = list(predict._clips(paths, config, seen, bad))
+  batches = list(batches_of.batches(paths, config, seen, bad))
   rows, pixels = (np.concatenate([b[k][b["mask"]] for b in batches]) if batches else [] for k in ("row", "video"))
   assert list(rows) == list(range(len(seen)))
   assert all(len(b["mask"]) % jax.device_count() == 0 and (b["row"][~b["mask"]] == -1).all() for b in batches)
@@ -44,7 +45,7 @@ def grey(seconds):
 @pytest.mark.parametrize("stride", [0.7, 1.5])
 @pytest.mark.parametrize("near_s", [5.0, -9.0], ids=["one go", "one by one"])
 def test_windows_show_their_own_seconds(video, stride, near_s, monkeypatch):
-  monkeypatch.setattr(predict, "NEAR_S", near_s)
+  monkeypatch.setattr(batches_of, "NEAR_S", near_s)
   pixels, seen, bad = clips([video, video], make_config(stride))
   starts = np.append(np.arange(0, 3.2, stride), 3.2)
   assert [t[0, 0] for _, t in seen] == pytest.approx([*starts, *starts]) and not bad

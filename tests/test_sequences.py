@@ -126,6 +126,11 @@ def test_phases_are_learnt_measured_and_predicted_for_new_videos(tmp_path):
   said = read(tmp_path / "out.csv")
   assert [row["start_s"] for row in said[:3]] == ["0.000", "0.500", "1.000"] and len(said) == 32
   assert [row["predicted"] for row in said[:16:5]] == ["first", "first", "second", "second"]
+  predict.predict_files(str(tmp_path / "run"), [str(tmp_path / "v0.mp4")], str(tmp_path / "segments.csv"),
+                        asked=predict.Asked(smooth_s=0.5, segments=True))
+  parts = read(tmp_path / "segments.csv")
+  assert [row["predicted"] for row in parts] == ["first", "second"] and parts[0]["start_s"] == "0.000"
+  assert parts[0]["end_s"] == parts[1]["start_s"] and sum(int(row["lines"]) for row in parts) == 16
 
 
 def test_a_procedure_that_is_stopped_goes_on_as_if_it_had_not(tmp_path):

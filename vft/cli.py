@@ -46,9 +46,15 @@ def main() -> int:
   new.add_argument("-v", "--verbose", action="store_true", help="show tracebacks")
   predict = commands.add_parser("predict", help="label, probabilities and times of videos, as CSV or JSON")
   predict.add_argument("workdir", help="folder of a finished run")
-  predict.add_argument("paths", nargs="+", help="videos, folders, or patterns such as '*.mp4'; - reads a list of them "
-                       "from standard input")
+  predict.add_argument("paths", nargs="+", help="videos, folders, patterns such as '*.mp4', or a CSV file with a "
+                       "column path; - reads a list of them from standard input")
   predict.add_argument("--output", default="-", help="a .csv or .json file; - is standard output, as CSV")
+  predict.add_argument("--stride", type=float, default=0.0, metavar="S", help="a window every S seconds of a video")
+  predict.add_argument("--smooth", type=float, default=0.0, metavar="S", help="mean of windows S / 2 on each side")
+  predict.add_argument("--segments", action="store_true", help="a line per stretch of windows with the same label")
+  predict.add_argument("--group", default="", metavar="COLUMN", help="a line per patient: a column of a CSV file, or a "
+                       r"pattern in the names of files, such as 'p\d+'")
+  predict.add_argument("--annotate", type=Path, metavar="FOLDER", help="an mp4 of each video with label and curve")
   predict.add_argument("--coverage", type=float, metavar="SHARE", help="adds the set of classes, or the bounds, that "
                        "hold the truth at this rate over new patients, such as 0.9: conformal, from validation")
   predict.add_argument("--shard", metavar="I/N", help=f"{SHARD}; needs --output=FILE")
@@ -141,7 +147,8 @@ def main() -> int:
       return reports.report(args.workdirs, args.output)
     from vft import predict as predicts
     shard = shards.parse(args.shard) if args.shard else None
-    _waiting(lambda: predicts.predict_files(args.workdir, args.paths, args.output, shard, args.coverage))
+    asked = predicts.Asked(args.coverage, args.stride, args.smooth, args.segments, args.group, args.annotate)
+    _waiting(lambda: predicts.predict_files(args.workdir, args.paths, args.output, shard, asked))
   return mains.guarded(work, args.verbose)
 
 

@@ -1,0 +1,110 @@
+"""Which videos are meant: files, folders, patterns, lists; and whose they are."""
+import glob
+import io
+import os
+import re
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from vft import storage
+from vft.data import readers
+from vft.errors import ConfigError, DataError, did_you_mean
+
+Video = Path | str  # a file or a folder of frames; those at s3:// and the like stay text
+
+
+def find_videos(paths: list[str]) -> list[Video]:
+  """Files as they are, folders searched for files, patterns (*, ?, **) expanded; - is a list on standard input.
+
+  A CSV file lists videos in its column path, relative to its folder; those that are not there stay, to be named later.
+  Raises DataError where nothing is found.
+  """
+  paths = [path for given in paths for path in _expanded(given)]
+  found: list[Video] = []
+  for path in paths:
+    if _is_table(path):
+      found += dict.fromkeys(p if storage.is_remote(p) else Path(p) for p in read_list(path).path)
+    else:
+      found += _find_remote(path) if storage.is_remote(path) else _find_here(Path(path))
+  if not found:
+    raise DataError(f"No files in {', '.join(paths)}.")
+  return found
+
+
+def read_list(path: str) -> pd.DataFrame:
+  """A CSV file of videos as text, names of columns in small letters, its paths made whole. Raises DataError."""
+  try:
+    table = pd.read_csv(io.BytesIO(storage.read_bytes(path)), dtype=str, keep_default_na=False, index_col=False)
+  except (OSError, ValueError) as e:
+    reason = storage.reason(e) if isinstance(e, OSError) else str(e).strip()
+    raise DataError(f"{path}: {reason}.\nExpected a CSV file with a column path.") from None
+  table.columns = [str(c).strip().lower() for c in table.columns]
+  if "path" not in table:
+    raise DataError(f"{path}, line 1: no column 'path'{did_you_mean('path', table.columns)} Found "
+                    f"{list(table.columns)}.\nExpected path and, if known, group.")
+  place = storage.parent(path) if storage.is_remote(path) else os.path.dirname(path)
+  join = storage.join if storage.is_remote(path) else os.path.join
+  table["path"] = [p if storage.is_remote(p) else join(place, p) for p in table.path.str.strip()]
+  return table
+
+
+def groups(paths: list[str], videos: list[Video], by: str) -> dict[str, str]:
+  """{video: its patient}: the cell in column `by` of a CSV file in `paths`, or what the pattern `by` finds in names.
+
+  A pattern's first bracket counts, or all that it matches. Raises ConfigError where `by` is neither, DataError for a
+  video without.
+  """
+  found: dict[str, str] = {}
+  tables = [table for path in paths if _is_table(path) and by.lower() in (table := read_list(path))]
+  for table in tables:
+    found |= dict(zip(map(os.fspath, table.path), table[by.lower()].str.strip(), strict=True))
+  try:
+    pattern = re.compile(by)
+  except re.error as e:
+    raise ConfigError(f"--group is {by!r}: {e}.\n"
+                      r"Expected a column of a CSV file, or a pattern such as 'p\d+'.") from None
+  for video in (str(v) for v in videos if not tables):
+    if match := pattern.search(video):
+      found[video] = match[1] if pattern.groups else match[0]
+  missing = [str(v) for v in videos if not found.get(str(v))]
+  if missing:
+    raise DataError(f"--group={by} gives no group for {len(missing)} of {len(videos)} videos, such as {missing[0]}.\n"
+                    r"Expected a column of a CSV file, or a pattern such as 'p\d+' found in every path.")
+  return found
+
+
+def _is_table(path: str) -> bool:
+  return path.lower().endswith(".csv")
+
+
+def _expanded(path: str) -> list[str]:
+  """What - or a pattern stands for; anything else, and a file whose name looks like a pattern, as it is."""
+  if path == "-":
+    return [line.strip() for line in sys.stdin if line.strip()]
+  if storage.is_remote(path) or Path(path).exists() or not glob.has_magic(path):
+    return [path]
+  if not (found := sorted(glob.glob(path, recursive=True))):
+    raise DataError(f"Nothing matches {path!r}.")
+  return found
+
+
+def _find_here(path: Path) -> list[Video]:
+  """A file, or those below a folder; a folder of frames is one video."""
+  if not path.exists():
+    raise DataError(f"There is no file or folder {str(path)!r}.")
+  inside = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
+  inside = [p.parent if p.suffix.lower() in readers.IMAGES else p for p in inside]
+  return [*dict.fromkeys(inside)] if path.is_dir() else [path]
+
+
+def _find_remote(url: str) -> list[Video]:
+  """A remote file, or those below a remote folder."""
+  try:
+    if storage.about(url):
+      return [url]
+    found = storage.find(url)
+  except OSError as e:
+    raise DataError(f"There is no file or folder {url!r} ({storage.reason(e)}).") from None
+  return [storage.join(url, name) for name in found if not name.rpartition("/")[2].startswith(".")]
