@@ -25,6 +25,7 @@ def test_a_notebook_runs_to_its_end(name, tmp_path, monkeypatch):
   import nbclient
   for name_of in ("XLA_FLAGS", "JAX_NUMPY_RANK_PROMOTION", "JAX_COMPILATION_CACHE_DIR"):  # of tests, not of readers
     monkeypatch.delenv(name_of, raising=False)
+  (tmp_path / "home").mkdir()
   monkeypatch.setenv("HOME", str(tmp_path / "home"))
   monkeypatch.setenv("PYTHONPATH", str(HERE.parent.parent), prepend=os.pathsep)
   notebook = nbformat.read(HERE / f"{name}.ipynb", 4)
