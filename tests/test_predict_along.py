@@ -124,6 +124,16 @@ def test_patients_are_pooled_as_the_run_pools_them(finished, tmp_path):
   assert (tmp_path / "parts.csv").read_bytes() == (tmp_path / "again.csv").read_bytes()
 
 
+def test_a_run_from_before_a_field_was_added_still_predicts(finished, tmp_path):
+  folder, _, data = finished
+  old = shutil.copytree(folder, tmp_path / "old")
+  config = json.loads((old / "config.json").read_text())
+  del config["mesh"]["whole"], config["data"]["frame_rate"], config["lora"]
+  (old / "config.json").write_text(json.dumps(config))
+  now, before = (table(f, [data / "p0_0.mp4"], tmp_path / "out.csv") for f in (folder, old))
+  pd.testing.assert_frame_equal(now, before)
+
+
 def test_a_list_is_relative_to_its_folder_and_names_what_is_missing(finished, tmp_path):
   folder, _, clips = finished
   data = shutil.copytree(clips, tmp_path / "data")

@@ -12,7 +12,6 @@ import pandas as pd
 from ml_collections import ConfigDict
 
 from vft import coverage, mirror, sharding, shards, storage
-from vft import workdir as workdirs
 from vft.errors import ConfigError, DataError
 from vft.predict import annotate, kept, smoothing
 from vft.predict import lines as lines_of
@@ -51,7 +50,7 @@ def predict_files(workdir: str, paths: list[str], output: str, shard: shards.Sha
   if shard and output == "-":
     raise ConfigError("Shares of one work need a file that all of them see: add --output=FILE.")
   folder, videos = mirror.fetched(workdir), find_videos(paths)
-  config = asked.config(workdirs.load_config(folder))
+  config = asked.config(kept.load_config(folder))
   owners = groups(paths, videos, asked.group) if asked.group else {str(v): _owner_of(v, config) for v in videos}
   sets = kept.load_sets(folder, asked.coverage) if asked.coverage is not None else {}
   level = "patient" if asked.group or config.sequence.unit == "patient" else "video"

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from ml_collections import ConfigDict
 
+from vft import config as configs
 from vft import conformal, coverage, evaluate, sharding, startup, tasks
 from vft import workdir as workdirs
 from vft.data import manifest as manifests
@@ -44,7 +45,7 @@ def read_predictions(path: Path, manifest: manifests.Manifest) -> evaluate.Predi
 
 def load_kept(folder: Path) -> tuple[manifests.Manifest, dict[str, evaluate.Predictions]]:
   """What a finished run has kept: its manifest, and the predictions of "val" and "test". The data need not be there."""
-  config, (wanted, _) = workdirs.load_config(folder), load_identity(folder)
+  config, (wanted, _) = load_config(folder), load_identity(folder)
   grouped_by = json.loads((folder / "result.json").read_text())["data"]["grouped_by"]
   nowhere = cast(Source, FolderSource(os.sep, follow_links=True))
   plain = manifests.Manifest(manifests.read_table(folder / "manifest.csv", wanted), wanted, grouped_by, nowhere)
@@ -55,7 +56,7 @@ def load_kept(folder: Path) -> tuple[manifests.Manifest, dict[str, evaluate.Pred
 def load_sets(folder: Path, share: float) -> coverage.Entries:
   """`coverage.measure` of a finished run. Raises ConfigError and DataError as that does."""
   conformal.check(share)
-  config, (manifest, found) = workdirs.load_config(folder), load_kept(folder)
+  config, (manifest, found) = load_config(folder), load_kept(folder)
   return coverage.measure((found["val"], manifest), (found["test"], manifest), config, share)
 
 
@@ -78,13 +79,30 @@ def load_identity(folder: Path) -> tuple[tuple[tasks.Task, ...], str]:
   return tasks.from_json(data["tasks"]), data["sha256"]
 
 
+def load_config(folder: Path) -> ConfigDict:
+  """The config of a run; what fields vft has got since then are at their defaults. Raises ConfigError without a run."""
+  return _completed(workdirs.load_config(folder), configs.load("default"))
+
+
+def _completed(config: ConfigDict, default: ConfigDict) -> ConfigDict:
+  found = config.copy_and_resolve_references()
+  with found.unlocked():
+    for key, value in default.items():
+      if key not in found:
+        found[key] = value
+      elif isinstance(value, ConfigDict) and value.keys():  # an empty one is for any keys
+        found[key] = _completed(found[key], value)
+  return found
+
+
 def load_run(folder: Path) -> tuple[ConfigDict, tuple[tasks.Task, ...], startup.Prepared]:
   """Config, tasks and best state of a finished run. Raises ConfigError or WeightsError where the folder has none."""
-  config = workdirs.load_config(folder)
+  config = load_config(folder)
   wanted, manifest_sha256 = load_identity(folder)
   begin = startup.prepare(config, wanted, manifest_sha256, folder, sharding.make_mesh(), steps=1, clips=lambda: ())
   return config, wanted, dataclasses.replace(begin, state=begin.saver.restore(begin.state, begin.saver.store.best()))
 
 
 def columns(wanted: tuple[tasks.Task, ...], outputs: dict[str, np.ndarray]) -> dict[str, Any]:
+  """tasks.columns of each task."""
   return {k: v for t in wanted for k, v in tasks.columns(t, outputs[t.name], len(wanted) == 1).items()}
