@@ -10,6 +10,7 @@ import pytest
 from configs import default
 from tests.clips import frames, write_clip
 from vft import forward, predict
+from vft.data import inspection, readers, sampling
 from vft.errors import DataError
 from vft.predict import clips as batches_of
 
@@ -58,6 +59,18 @@ def test_views_and_crops_of_a_file_are_one_row(video):
   pixels, seen, _ = clips([video], make_config(views=2, crops=3))
   assert pixels.shape == (1, 6, 4, 16, 16, 3) and len(seen) == 1 and seen[0][1].shape == (2, 4)
   np.testing.assert_allclose(pixels[0, :, 0].mean((1, 2, 3)), np.repeat(grey(seen[0][1][:, 0]), 3), atol=3)
+
+
+def test_a_file_is_as_long_as_in_a_manifest(tmp_path):
+  """To the last digit, which decides where two frames are as near to the second wanted."""
+  path = write_clip(tmp_path / "third.mpg", frames(10), fps=30, codec="mpeg2video")
+  config = make_config(views=1)
+  exact = readers.probe(path, **readers.options(config.data)).duration_s
+  assert round(exact, 6) != exact
+  _, seen, _ = clips([path], config)
+  listed = inspection.probe(path, "", reading=readers.options(config.data)).duration_s
+  want = sampling.Sampler.make(config.data).times(listed, view=0, views=1)
+  np.testing.assert_array_equal(seen[0][1][0], want)
 
 
 def test_a_broken_file_is_named_and_the_next_one_read(video, tmp_path):

@@ -74,7 +74,7 @@ def of_files(paths: list[str], wanted: tuple[Task, ...], config: ConfigDict) -> 
   rows, bad = [], {}
   for path in (p if storage.is_remote(p) else os.path.abspath(p) for p in paths):
     try:
-      seconds = readers.probe(path, **readers.options(config.data)).duration_s
+      seconds = round(readers.probe(path, **readers.options(config.data)).duration_s, 6)  # as a manifest has it
     except DataError as e:
       bad[path] = str(e)
       continue

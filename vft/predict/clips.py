@@ -23,7 +23,8 @@ def batches(paths: Sequence[Video], config: ConfigDict, seen: list[tuple[Video, 
   size = -(-config.features.batch // devices) * devices if config.data.stride_s else devices
   for path in paths:
     try:
-      times = _times(readers.probe(str(path), **readers.options(config.data)).duration_s, config)
+      duration_s = readers.probe(str(path), **readers.options(config.data)).duration_s
+      times = _times(round(duration_s, 6), config)  # as a manifest has it: where two frames are as near, digits decide
       for start in range(0, len(times), size):
         part = times[start:start + size]
         video, rows, pad = _read(path, part, config), len(seen) + np.arange(len(part)), size - len(part)
