@@ -8,6 +8,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
 HERE = Path(__file__).resolve().parent.parent
 
 
@@ -51,6 +55,15 @@ def lines(workdir: Path, split: str = "train") -> list[dict[str, float]]:
   path = workdir / "metrics.jsonl"
   texts = path.read_text().splitlines(keepends=True) if path.is_file() else []
   return [r for r in map(json.loads, (x for x in texts if x.endswith("\n"))) if r["split"] == split]
+
+
+def arrays(workdir: Path, which: Callable = max) -> dict[str, np.ndarray]:
+  """{name: array} of the newest checkpoint."""
+  step = which(int(p.name) for p in (workdir / "checkpoints").iterdir() if p.name.isdigit())
+  folder, reader = workdir / "checkpoints" / str(step) / "state", ocp.PyTreeCheckpointer()
+  plain = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), reader.metadata(folder).item_metadata.tree)
+  found = reader.restore(folder, restore_args=plain)  # whatever devices it was written by
+  return {f"{tree}/{name}": np.asarray(x) for tree, leaves in found.items() for name, x in leaves.items()}
 
 
 def until(true: Callable[[], bool], processes: list[subprocess.Popen[str]], limit_s: float = 600) -> None:

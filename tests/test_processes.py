@@ -9,9 +9,7 @@ import subprocess
 import sys
 import time
 
-import jax
 import numpy as np
-import orbax.checkpoint as ocp
 import pytest
 
 from tests import processes, tiny
@@ -31,15 +29,6 @@ def config_file(tiny_csv):
                                                          head=dict(train=True, lr=1e-2)),
       rules=(("head/.*", "head"), ("block_01/.*", "tail"), (".*", "trunk")), train=dict(batch=4, epochs=2),
       optim=dict(eps=1e-3), eval=dict(calibrate=False))
-
-
-def arrays(workdir, which=max):
-  """{name: array} of the newest checkpoint."""
-  step = which(int(p.name) for p in (workdir / "checkpoints").iterdir() if p.name.isdigit())
-  folder, reader = workdir / "checkpoints" / str(step) / "state", ocp.PyTreeCheckpointer()
-  plain = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), reader.metadata(folder).item_metadata.tree)
-  found = reader.restore(folder, restore_args=plain)  # whatever devices it was written by
-  return {f"{tree}/{name}": np.asarray(x) for tree, leaves in found.items() for name, x in leaves.items()}
 
 
 def run(config_file, workdir, count=2, devices=1, flags=(), **options):
@@ -66,7 +55,7 @@ def test_more_processes_devices_and_workers_change_nothing(of_two, config_file, 
   for split in ("train", "val"):
     a, b = ([line["loss"] for line in processes.lines(w, split)] for w in (of_two, workdir))
     np.testing.assert_allclose(a, b, rtol=1e-5)
-  a, b = arrays(of_two), arrays(workdir)
+  a, b = processes.arrays(of_two), processes.arrays(workdir)
   for name in a:
     np.testing.assert_allclose(a[name], b[name], rtol=1e-5, atol=1e-5, err_msg=name)
   results = [json.loads((w / "result.json").read_text()) for w in (of_two, workdir)]
@@ -87,7 +76,7 @@ def test_sigterm_to_any_process_saves_one_step_everywhere_and_the_end_is_bit_equ
   assert len(processes.lines(workdir)) == max(int(p.name) for p in (workdir / "checkpoints").iterdir()) < STEPS
   ended = processes.ends(run(config_file, workdir))
   assert [code for code, _ in ended] == [0, 0], ended
-  a, b = arrays(of_two), arrays(workdir)
+  a, b = processes.arrays(of_two), processes.arrays(workdir)
   assert a.keys() == b.keys() and all(np.array_equal(a[k], b[k]) for k in a)
   cost = json.loads((workdir / "result.json").read_text())["cost"]["goodput"]
   assert cost["starts"] == 2 and 0 < cost["goodput"] < 1 and cost["seconds"]["away_or_lost"] > 0
