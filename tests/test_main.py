@@ -54,6 +54,12 @@ def listed(tiny_csv, name, change):
 
 
 @pytest.fixture(scope="module")
+def tiny_csv(tiny_csv, tmp_path_factory):
+  """A folder of its own: tests here put broken files into it."""
+  return Path(shutil.copytree(tiny_csv.parent, tmp_path_factory.mktemp("main") / "data")) / tiny_csv.name
+
+
+@pytest.fixture(scope="module")
 def config_file(tiny_csv):
   """Trains one epoch on 24 good files and a broken one, which is under max_bad_fraction."""
   (tiny_csv.parent / "broken.mp4").write_bytes(b"this is no video")
