@@ -11,6 +11,7 @@ from vft.convert import (
   efficientnet_lite,
   formats,
   i3d,
+  mvit,
   registry,
   resnet,
   rules,
@@ -35,6 +36,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "vgg16": vgg16.RULES,
     "timesformer": timesformer.RULES,
     "vivit": vivit.RULES,
+    "mvit": mvit.RULES,
 }
 WRITTEN: dict[str, Callable[[Collection[str]], tuple[Rule, ...]]] = {  # of several originals, that of these names
     "vit": vit.written, "video_resnet": video_resnet.written, "vgg16": lambda _: vgg16.TORCHVISION}

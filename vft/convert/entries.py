@@ -5,6 +5,7 @@ from typing import Any
 
 IMAGENET_STATISTICS: dict[str, Any] = dict(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 HALF: dict[str, Any] = dict(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+FORTY_FIVE: dict[str, Any] = dict(mean=(0.45, 0.45, 0.45), std=(0.225, 0.225, 0.225))
 KINETICS_STATISTICS: dict[str, Any] = dict(mean=(0.43216, 0.394666, 0.37645), std=(0.22803, 0.22145, 0.216989))
 
 
@@ -57,11 +58,12 @@ TORCHVISION = "BSD-3-Clause (torchvision); its README: weights may have terms de
 VIDEO = "5 clips of 16 frames a video at 15 frames/s: torchvision 0.29.1, models/video/resnet.py, acc@1"
 
 
-def _torchvision(name: str, family: str, variant: str, file: str, figure: str, megabytes: float, video: bool) -> Entry:
-  statistics, labels = (KINETICS_STATISTICS, KINETICS) if video else (IMAGENET_STATISTICS, IMAGENET)
+def _torchvision(name: str, family: str, variant: str, file: str, figure: str, megabytes: float, video: bool,
+                 statistics: dict[str, Any] | None = None) -> Entry:
+  usual, labels = (KINETICS_STATISTICS, KINETICS) if video else (IMAGENET_STATISTICS, IMAGENET)
   return Entry(name=name, family=family, variant=variant, url=f"https://download.pytorch.org/models/{file}",
                licence=TORCHVISION, labels=labels, published=figure, megabytes=megabytes,
-               sha256=file.rsplit("-", 1)[1].removesuffix(".pth"), **statistics)
+               sha256=file.rsplit("-", 1)[1].removesuffix(".pth"), **(statistics or usual))
 
 
 def _efficientnet(variant: str, file: str, figure: str, sha256: str) -> Entry:
@@ -128,4 +130,16 @@ ENTRIES = (
           mean=(0.48145466, 0.4578275, 0.40821073), std=(0.26862954, 0.26130258, 0.27577711)),
     _hub("siglip_b16", "vit", "siglip_b16", "google/siglip-base-patch16-224", "model.safetensors", "Apache-2.0",
          megabytes=813, **HALF),
+    _torchvision("mvit_v2_s_k400", "mvit", "S/16x4", "mvit_v2_s-ae3be167.pth",
+                 "Kinetics-400 top-1 80.757 %, 5 clips of 16 frames a video at 7.5 frames/s: torchvision 0.29.1, "
+                 "models/video/mvit.py, acc@1", 131.884, True, FORTY_FIVE),
+    Entry(name="mvit_v2_b_k400", family="mvit", variant="B/32x3", labels=KINETICS, **FORTY_FIVE,
+          url="https://dl.fbaipublicfiles.com/pyslowfast/model_zoo/mvitv2/pysf_video_models/"
+              "MViTv2_B_32x3_k400_f304025456.pyth",
+          published="Kinetics-400 top-1 82.9 %, 5 clips: github.com/facebookresearch/SlowFast, projects/mvitv2",
+          licence="not seen; the code's is Apache-2.0 (LICENSE of github.com/facebookresearch/SlowFast)"),
+    Entry(name="echoprime", family="mvit", variant="echoprime", page="https://github.com/echonet/EchoPrime",
+          file="echo_prime_encoder.pt", mean=(29.110628 / 255, 28.076836 / 255, 29.096405 / 255),
+          std=(47.989223 / 255, 46.456997 / 255, 47.20083 / 255),
+          licence="Academic Software License, no passing on (LICENSE of the page; its README says MIT)"),
 )

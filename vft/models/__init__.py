@@ -8,6 +8,7 @@ from vft.errors import ConfigError, did_you_mean
 from vft.models import heads, pooling
 from vft.models.efficientnet_lite import EfficientNetLite
 from vft.models.i3d import I3D
+from vft.models.mvit import MViT
 from vft.models.resnet import ResNet
 from vft.models.timesformer import TimeSformer
 from vft.models.vgg16 import VGG16
@@ -27,6 +28,7 @@ FAMILIES: dict[str, type[VideoModel]] = {
     "vgg16": VGG16,
     "timesformer": TimeSformer,
     "vivit": ViViT,
+    "mvit": MViT,
 }
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
