@@ -16,6 +16,7 @@ from vft.convert import (
   resnet,
   rules,
   surgery,
+  swin,
   timesformer,
   vgg16,
   video_resnet,
@@ -37,6 +38,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "timesformer": timesformer.RULES,
     "vivit": vivit.RULES,
     "mvit": mvit.RULES,
+    "swin": swin.RULES,
 }
 WRITTEN: dict[str, Callable[[Collection[str]], tuple[Rule, ...]]] = {  # of several originals, that of these names
     "vit": vit.written, "video_resnet": video_resnet.written, "vgg16": lambda _: vgg16.TORCHVISION}

@@ -56,6 +56,7 @@ class Entry:
 
 TORCHVISION = "BSD-3-Clause (torchvision); its README: weights may have terms derived from their data set"
 VIDEO = "5 clips of 16 frames a video at 15 frames/s: torchvision 0.29.1, models/video/resnet.py, acc@1"
+SWIN = "12 clips of 32 frames a video at 15 frames/s: torchvision 0.29.1, models/video/swin_transformer.py, acc@1"
 
 
 def _torchvision(name: str, family: str, variant: str, file: str, figure: str, megabytes: float, video: bool,
@@ -142,4 +143,9 @@ ENTRIES = (
           file="echo_prime_encoder.pt", mean=(29.110628 / 255, 28.076836 / 255, 29.096405 / 255),
           std=(47.989223 / 255, 46.456997 / 255, 47.20083 / 255),
           licence="Academic Software License, no passing on (LICENSE of the page; its README says MIT)"),
+    *(_torchvision(f"swin_{name}", "swin", name[0].upper(), f"swin3d_{file}.pth",
+                   f"Kinetics-400 top-1 {figure} %, {SWIN}", megabytes, True, IMAGENET_STATISTICS)
+      for name, file, figure, megabytes in (
+          ("t_k400", "t-7615ae03", 77.715, 121.543), ("s_k400", "s-da41c237", 79.521, 218.288),
+          ("b_k400", "b_1k-24f7c7c6", 79.427, 364.134), ("b_22k_k400", "b_22k-7c6ae6fa", 81.643, 364.134))),
 )

@@ -10,6 +10,7 @@ from vft.models.efficientnet_lite import EfficientNetLite
 from vft.models.i3d import I3D
 from vft.models.mvit import MViT
 from vft.models.resnet import ResNet
+from vft.models.swin import VideoSwin
 from vft.models.timesformer import TimeSformer
 from vft.models.vgg16 import VGG16
 from vft.models.video_model import POLICIES, VideoModel
@@ -29,6 +30,7 @@ FAMILIES: dict[str, type[VideoModel]] = {
     "timesformer": TimeSformer,
     "vivit": ViViT,
     "mvit": MViT,
+    "swin": VideoSwin,
 }
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
