@@ -2,13 +2,16 @@
 import json
 import logging
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
-from vft import checkpoint
-from vft.errors import WeightsError
+from vft import checkpoint, stages
+from vft.errors import RunError, WeightsError
+from vft.saver import Saver
+from vft.train import TrainState
 
 
 def arrays(value):
@@ -78,6 +81,19 @@ def test_kill_before_the_first_digests_starts_from_zero(tmp_path):
   fill(tmp_path, steps=(1,), scores=(0.1,))
   (tmp_path / "1" / checkpoint.DIGESTS).unlink()
   assert checkpoint.Checkpoints(tmp_path).newest() is None
+
+
+@pytest.mark.fault("F33", "disk too small for a run's checkpoints", "exit 5 before the first step")
+@pytest.mark.parametrize("ema, mb", [({}, "12,000,000"), ({"head": 0}, "16,000,000")])
+def test_a_disk_without_room_is_found_before_the_first_step(tmp_path, ema, mb):
+  params = {name: jax.ShapeDtypeStruct((1000, 10**9), jnp.float32) for name in ("head", "loaded")}  # 4 TB each
+  tx = optax.multi_transform({"head": optax.adam(0.1), "loaded": optax.set_to_zero()}, {name: name for name in params})
+  stage = stages.Stage(0, 0, 10, frozenset({"head"}), (), frozenset(), None, tx)
+  saver = Saver(tmp_path, [stage], dict.fromkeys(params, 0), frozenset({"loaded"}), {})
+  with pytest.raises(RunError, match=f"take {mb}[.0-9]* MB each.* are free at {tmp_path}"):
+    saver.check_room(TrainState(jnp.zeros((), jnp.int32), params, {}, None, ema))
+  saver.store.check_room(1000)
+  assert not list(tmp_path.glob("[0-9]*"))
 
 
 def test_other_shapes_are_an_error_that_names_both(tmp_path):

@@ -18,6 +18,7 @@ from vft import distributed, mirror, sharding
 from vft.errors import RunError, WeightsError
 
 DIGESTS = "sha256.json"
+AT_ONCE = 4  # steps that lie there while one is written: the newest two, the best and the new one
 
 
 def _digest(folder: Path) -> dict[str, str]:
@@ -72,6 +73,17 @@ class Checkpoints:
     if any(f not in ("", "not finished") for f in faults.values()) and all(faults.values()):
       raise WeightsError(f"Every checkpoint in {self.folder} is damaged: {sorted(p.name for p in steps)}.\n"
                          f"Nothing was deleted. To start again from step 0, remove {self.folder}.")
+
+  def check_room(self, size: int) -> None:
+    """Raises RunError where the disk has no room for the steps to come, each of `size` bytes."""
+    distributed.by_first(lambda: self._check_room(size))
+
+  def _check_room(self, size: int) -> None:
+    need, free = size * max(AT_ONCE - len(self._manager.all_steps()), 1), shutil.disk_usage(self.folder).free
+    if need > free:
+      raise RunError(f"The checkpoints of this run take {size / 1e6:,.1f} MB each, and up to {AT_ONCE} lie on the disk "
+                     f"at once: {need / 1e6:,.1f} MB, but {free / 1e6:,.1f} MB are free at {self.folder}.\nMake room "
+                     "there, give a --workdir on another disk, or train less: fewer blocks, or LoRA.")
 
   def save(self, step: int, arrays: Mapping[str, Mapping[str, Any]], metadata: Mapping[str, Any],
            score: float | None) -> None:

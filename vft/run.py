@@ -132,6 +132,7 @@ def fine_tune(config: ConfigDict, manifest: manifests.Manifest, folder: Path, cl
     begin = startup.prepare(config, manifest.tasks, manifest.sha256, folder, mesh, until,
                             partial(batches.startup_clips, config, manifest))
     model, pixels, state, saver = begin.model, begin.pixels, begin.state, begin.saver
+    saver.check_room(state)
     saver.after = lambda step: sessions.note(clock.seconds, clock.total_s, step)
     (folder / "params.txt").write_text(tables.print_groups(begin.table, file=sys.stderr))
     print(begin.summary, file=sys.stderr)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from vft import optim, sharding, stages
@@ -32,6 +33,14 @@ class Saver:
     self._thawing = {name: base[name] for name in self._saved[-1] - self._saved[0]}
     self.scores: list[float] = []  # of the validations so far, larger is better
     self.after: Callable[[int], None] = lambda step: None  # called when a step has been saved
+
+  def check_room(self, state: TrainState) -> None:
+    """Raises RunError where the disk has no room for checkpoints of the last stage, the largest."""
+    stage = self._run[-1]
+    opt_state = jax.eval_shape(stage.tx.init, dict(state.params))
+    ema = {name: state.params[name] for name in stage.trained} if state.ema else {}
+    leaves = jax.tree.leaves(self._pack(replace(state, opt_state=opt_state, ema=ema), stage.number))
+    self.store.check_room(sum(x.size * x.dtype.itemsize for x in leaves))
 
   def save(self, state: TrainState, score: float | None) -> None:
     """Saves a state once; `score` of the validation, larger is better, or None where it was not validated."""
