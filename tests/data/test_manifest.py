@@ -1,3 +1,5 @@
+import resource
+
 import numpy as np
 import pytest
 
@@ -185,3 +187,19 @@ def test_a_layout_that_was_not_seen_anywhere_is_called_unconfirmed(tmp_path, mon
   assert not any("unconfirmed" in w for w in manifest.make_manifest(config).warnings)
   monkeypatch.setattr(csv_list.CsvSource, "CHECKED", "")
   assert manifest.make_manifest(config).warnings[0].startswith("layout unconfirmed: csv was written without")
+
+
+@pytest.mark.fault("F27", "CSV of a million rows", "read, divided, saved and read again, below 4 GB")
+@pytest.mark.parametrize("spans", [1000, pytest.param(50_000, marks=pytest.mark.long)])
+def test_a_long_list_is_read_divided_saved_and_read_again(tmp_path, spans):
+  videos = [write_clip(tmp_path / f"{v}.mp4", frames(10, first=20 + v)) for v in range(20)]
+  rows = spans * len(videos)
+  spelt = (f"{v}.mp4,{i * 5e-6:.6f},{i * 5e-6 + 0.5:.6f},{'abc'[v % 3]},p{v}" for i in range(spans) for v in range(20))
+  (tmp_path / "list.csv").write_text("\n".join(("path,start_s,end_s,label,patient", *spelt)))
+  config = make_config(tmp_path)
+  made = manifest.make_manifest(config)
+  assert len(made.table) == rows == made.table.id.nunique() and (made.table.status == "ok").all()
+  assert made.table.groupby("group").split.nunique().max() == 1
+  made.save(tmp_path / "manifest.csv")
+  assert manifest.load(tmp_path / "manifest.csv", config).sha256 == made.sha256
+  assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 4e6  # KiB

@@ -58,7 +58,7 @@ class CsvSource(Layout):
     if "id" not in table:  # spans of two tasks may begin together
       rows["id"] = rows.id.where(~rows.id.duplicated(keep=False), rows.id + "-" + rows.end_s.astype(str))
     self._stop("an id that stands in the file before", table, rows.id.duplicated(), "each id once")
-    for i, path in rows.path.items():
+    for i, path in rows.path.drop_duplicates().items():
       try:
         self.read(str(path))
       except DataError as e:
