@@ -68,7 +68,8 @@ def two_runs(tmp_path_factory):
   pd.read_csv(clips).replace({"label": HOSTILE}).to_csv(clips, index=False)
   made = []
   for name, lr in (("one", 1e-2), ("two", 1e-4)):
-    config = tiny.make_config(clips, folder / "config", report=dict(write=True, clips=4))
+    config = tiny.make_config(clips, folder / "config", report=dict(write=True, clips=4),
+                              data=dict(split=(0.3, 0.4, 0.3)))  # of validation 4 patients and more, for sets
     config.groups.head.lr = lr
     made.append(finish(folder / name, config))
   return made

@@ -127,8 +127,11 @@ def test_it_shows_what_the_result_holds(see, two_runs):
   accuracy = result["test"]["patient"]["accuracy"]
   assert f"{accuracy['value']:.2f} [{accuracy['low']:.2f}, {accuracy['high']:.2f}]" in text
   for words in ("Not for clinical decisions.", "Controls", "majority", "ROC", "Reliability", "What trained", "head",
-                "GFLOPs per clip", "clips/s", "Peak memory", "Manifest", "none: random values", "numpy"):
+                "GFLOPs per clip", "clips/s", "Peak memory", "Manifest", "none: random values", "numpy", "Conformal sets"):
     assert words in text, words
+  found = result["conformal"]["0.8"]["label"]["patient"]["test"]["coverage"]
+  (row,) = tab.locator("table:has(caption:text('Coverage asked for')) tbody tr").all_inner_texts()
+  assert row.split("\t")[0] == "80 %" and row.split("\t")[2].startswith(f"{found['value']:.2f}")
   weights = (tab.locator("#cost").inner_text()).split("\n")
   assert any("Wall clock" in line for line in weights)
 

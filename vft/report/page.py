@@ -33,7 +33,7 @@ def of_run(run: Folder) -> str:
       limits=run.settings.limits, levels=run.levels, digits=2,
       headline=tables.headline(data), cards=_cards(run), verdicts=verdicts(run), classes=_class_counts(run),
       skipped=run.skipped(), params=_params(run), weights=_weights(run), curves=_curves(run), parts=parts,
-      every=_every_figure(run), controls=_controls(run), galleries=galleries,
+      every=_every_figure(run), controls=_controls(run), conformal=_conformal(run), galleries=galleries,
       pictures=any(e.moving for gallery in galleries for e in gallery.errors),
       cost=cost, causes=_causes(cost), facts=_cost_facts(run), environment=run.read_json("env.json"),
       config=configs.to_json(run.config))
@@ -135,6 +135,19 @@ def _controls(run: Folder) -> dict[str, Any] | None:
             *((c.replace("_", " "), (e.get(level) or {}).get(key) or {}) for c, e in found.items())]
   forest = plots.forest("controls", values, f"{names[key]} per {level}")
   return {"level": level, "rows": rows, "forest": forest}
+
+
+def _conformal(run: Folder) -> list[tuple[str, str, list[str]]]:
+  """(coverage asked for, of what, [patients of validation, coverage on test, size on test]), at the last level."""
+  out = []
+  for share, of_task in (run.result.get("conformal") or {}).items():
+    for task, of_level in of_task.items():
+      entry = of_level.get(run.levels[-1])
+      if entry and entry["test"]:
+        test = entry["test"]
+        out.append((f"{100 * float(share):g} %", task, [str(entry["patients"]), tables.interval(test["coverage"], 2),
+                                                  tables.interval(test["size"], 2)]))
+  return out
 
 
 def _causes(cost: Mapping[str, Any]) -> list[tuple[str, float, float]]:
