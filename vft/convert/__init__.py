@@ -23,6 +23,7 @@ from vft.convert import (
   videomae,
   vit,
   vivit,
+  vjepa2,
 )
 from vft.convert.rules import Named, Rule
 from vft.errors import ConfigError, WeightsError, did_you_mean
@@ -39,6 +40,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "vivit": vivit.RULES,
     "mvit": mvit.RULES,
     "swin": swin.RULES,
+    "vjepa2": vjepa2.RULES,
 }
 WRITTEN: dict[str, Callable[[Collection[str]], tuple[Rule, ...]]] = {  # of several originals, that of these names
     "vit": vit.written, "video_resnet": video_resnet.written, "vgg16": lambda _: vgg16.TORCHVISION}

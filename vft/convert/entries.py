@@ -148,4 +148,13 @@ ENTRIES = (
       for name, file, figure, megabytes in (
           ("t_k400", "t-7615ae03", 77.715, 121.543), ("s_k400", "s-da41c237", 79.521, 218.288),
           ("b_k400", "b_1k-24f7c7c6", 79.427, 364.134), ("b_22k_k400", "b_22k-7c6ae6fa", 81.643, 364.134))),
+    *(Entry(name=f"vjepa2_{name}", family="vjepa2", variant=variant, repo=f"facebook/vjepa2-{repo}",
+            file="model.safetensors", licence="MIT (LICENSE of github.com/facebookresearch/vjepa2)",
+            published=f"{figure}: README of github.com/facebookresearch/vjepa2" if figure else "none seen",
+            **IMAGENET_STATISTICS)
+      for name, variant, repo, figure in (
+          ("l", "L/16x2", "vitl-fpc64-256", ""), ("g", "g/16x2", "vitg-fpc64-256", ""),
+          ("l_ssv2", "L/16x2", "vitl-fpc16-256-ssv2", "Something-Something v2 top-1 73.7 %"),
+          ("l_diving48", "L/16x2", "vitl-fpc32-256-diving48", "Diving48 top-1 89.0 %"),
+          ("g_ssv2", "g/16x2", "vitg-fpc64-384-ssv2", "Something-Something v2 top-1 77.3 %"))),
 )

@@ -18,6 +18,7 @@ from vft.models.video_resnet import VideoResNet
 from vft.models.videomae import VideoMAE
 from vft.models.vit import ViT
 from vft.models.vivit import ViViT
+from vft.models.vjepa2 import VJEPA2
 
 FAMILIES: dict[str, type[VideoModel]] = {
     "efficientnet_lite": EfficientNetLite,
@@ -31,6 +32,7 @@ FAMILIES: dict[str, type[VideoModel]] = {
     "vivit": ViViT,
     "mvit": MViT,
     "swin": VideoSwin,
+    "vjepa2": VJEPA2,
 }
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 

@@ -15,6 +15,7 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "quick_gelu": lambda x: x * nn.sigmoid(1.702 * x),  # as CLIP's
 }
 Inits = tuple[nn.initializers.Initializer, nn.initializers.Initializer]  # of a part's last kernel, of its others
+Turn = Callable[[jax.Array], jax.Array]  # of (B, N, heads, D / heads)
 LECUN: Inits = (nn.initializers.lecun_normal(), nn.initializers.lecun_normal())
 
 
@@ -38,7 +39,7 @@ class Attention(nn.Module):
 
   `bias` names the projections that have one; without `mix` there is no projection after the heads. On request
   "queries" and "keys" (B, N, heads, D / heads) are sown into the collection "attention". `causal`: a token sees none
-  that come after it.
+  that come after it. `turn`: what places do to queries and keys.
   """
   heads: int
   bias: tuple[str, ...] = ("q", "k", "v", "out")
@@ -46,6 +47,7 @@ class Attention(nn.Module):
   mix: bool = True
   inits: Inits = LECUN
   causal: bool = False
+  turn: Turn | None = None
 
   @nn.compact
   def __call__(self, x: jax.Array, context: jax.Array | None = None) -> jax.Array:
@@ -55,6 +57,8 @@ class Attention(nn.Module):
       y = Dense(d, use_bias=name in self.bias, dtype=self.dtype, kernel_init=self.inits[1], name=name)(y)
       return y.reshape(*y.shape[:2], self.heads, d // self.heads)
     q, k, v = project("q", x), project("k", context), project("v", context)
+    if self.turn:
+      q, k = self.turn(q), self.turn(k)
     if not self.is_initializing():  # else `init` would return them beside the parameters
       self.sow("attention", "queries", q)
       self.sow("attention", "keys", k)
@@ -95,6 +99,7 @@ class Block(nn.Module):
   inits: Inits = LECUN
   causal: bool = False
   drop_path: float = 0.0
+  turn: Turn | None = None
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
@@ -104,7 +109,8 @@ class Block(nn.Module):
       factor = self.param(name, nn.initializers.constant(self.layer_scale), (y.shape[-1],))
       return y * jnp.asarray(factor, y.dtype).reshape(1, 1, -1)
     y = LayerNorm(epsilon=self.epsilon, dtype=self.dtype, name="norm1")(x)
-    y = Attention(self.heads, self.bias, self.dtype, inits=self.inits, causal=self.causal, name="attention")(y)
+    y = Attention(self.heads, self.bias, self.dtype, inits=self.inits, causal=self.causal, turn=self.turn,
+                  name="attention")(y)
     y = nn.Dropout(self.dropout, deterministic=not train, name="dropout1")(scale("scale1", y))
     x = x + drop_path(self.drop_path, train, y, "drop_path1")
     y = LayerNorm(epsilon=self.epsilon, dtype=self.dtype, name="norm2")(x)
