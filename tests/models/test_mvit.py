@@ -60,7 +60,7 @@ def test_other_clips_interpolate_distances_alone_and_one_channel_the_kernel(tmp_
   resized = {name.rsplit("/", 1)[-1] for name, _ in report.resized}
   assert resized == ({"kernel"} if shape[-1] == 1 else {"pos_time", "pos_height", "pos_width"})
   if shape[-1] == 3:
-    assert variables["params"]["block_00"]["attention"]["pos_width"].shape == (2 * 16 - 1, 16)
+    assert variables["params"]["block_00"]["pooled"]["pos_width"].shape == (2 * 16 - 1, 16)
   assert np.isfinite(jax.jit(model.apply)(variables, weights.make_video(shape, 0))["label"]).all()
 
 

@@ -17,11 +17,11 @@ def _stage(number: int) -> tuple[Rule, ...]:
   block, ours = AT + rf"features\.{2 * number - 2}\.(\d+)\.", rf"stage{number}_block_\1/"
   return (
       *torch_norm(block + r"norm([12])", ours + r"norm\2"),
-      (block + r"attn\.relative_position_bias_table", ours + "attention/distances", same),
+      (block + r"attn\.relative_position_bias_table", ours + "windows/distances", same),
       (block + r"attn\.relative_position_index", (), same),
-      (block + r"attn\.qkv\.weight", tuple(f"{ours}attention/{x}/kernel" for x in "qkv"), split_kernel),
-      (block + r"attn\.qkv\.bias", tuple(f"{ours}attention/{x}/bias" for x in "qkv"), split_bias),
-      *torch_layer(block + r"attn\.proj", ours + "attention/out"),
+      (block + r"attn\.qkv\.weight", tuple(f"{ours}windows/{x}/kernel" for x in "qkv"), split_kernel),
+      (block + r"attn\.qkv\.bias", tuple(f"{ours}windows/{x}/bias" for x in "qkv"), split_bias),
+      *torch_layer(block + r"attn\.proj", ours + "windows/out"),
       *torch_layer(block + r"mlp\.0", ours + "mlp/fc1"),
       *torch_layer(block + r"mlp\.3", ours + "mlp/fc2"),
       *torch_norm(AT + rf"features\.{2 * number - 1}\.norm", f"merge{number}/norm"),

@@ -29,8 +29,8 @@ def weighted(subject: Subject, video: np.ndarray) -> np.ndarray:
 
 def _map(subject: Subject, video: np.ndarray, gradient: bool) -> np.ndarray:
   if not any("attention" in kinds for block, kinds in subject.variables["params"].items() if block != "head"):
-    raise ConfigError(f"{subject.model.family} has no attention in its trunk: use --method=gradcam, "
-                      "integrated_gradients or occlusion.")
+    raise ConfigError(f"{subject.model.family} has no attention of all tokens to all others in its trunk: use "
+                      "--method=gradcam, integrated_gradients or occlusion.")
   return np.asarray(_attended(subject.model, subject.target, gradient, subject.variables, video))
 
 

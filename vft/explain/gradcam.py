@@ -38,7 +38,7 @@ def _gradcam(model: Any, target: Target, block: str, variables: Any, video: jax.
       logits = model.apply(variables, video)
     if found[0].ndim < 4:
       raise ConfigError(f"Grad-CAM needs channels on a grid, but {block} of {model.family} gives tokens: use "
-                        "--method=rollout or --method=attention.")
+                        "--method=rollout or --method=attention, or occlusion where these are refused too.")
     return target.score(logits).sum(), found[0]
   shape = jax.eval_shape(lambda: run(jnp.zeros(()))[1]).shape
   gradient, values = jax.grad(run, has_aux=True)(jnp.zeros(shape))

@@ -120,7 +120,7 @@ class Block(nn.Module):
       (b, _, d), s = x.shape, self.strides[0]
       patches = ops.max_pool(x[:, 1:].reshape(b, *grid, d), (1, s + 1, s + 1), (1, s, s), [(0, 0), (1, 1), (1, 1)])
       x = jnp.concatenate([x[:, :1], patches.reshape(b, -1, d)], axis=1)
-    y = PooledAttention(self.heads, self.width, self.strides, self.dtype, name="attention")(y, grid)
+    y = PooledAttention(self.heads, self.width, self.strides, self.dtype, name="pooled")(y, grid)
     x = x + drop_path(self.drop_path, train, y, "drop_path1")
     y = Mlp(4 * self.width, dtype=self.dtype, name="mlp")(LayerNorm(dtype=self.dtype, name="norm2")(x))
     return x + drop_path(self.drop_path, train, y, "drop_path2")

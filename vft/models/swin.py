@@ -79,7 +79,7 @@ class Block(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
     y = LayerNorm(1e-5, self.dtype, name="norm1")(x)
-    y = WindowAttention(self.heads, self.window, self.shift, self.dtype, name="attention")(y)
+    y = WindowAttention(self.heads, self.window, self.shift, self.dtype, name="windows")(y)
     x = x + drop_path(self.drop_path, train, y, "drop_path1")
     y = Mlp(4 * x.shape[-1], dtype=self.dtype, name="mlp")(LayerNorm(1e-5, self.dtype, name="norm2")(x))
     return x + drop_path(self.drop_path, train, y, "drop_path2")
