@@ -1,6 +1,8 @@
 """Tiny real videos, written by PyAV at test time: there are no binaries in git."""
+import contextlib
 import io
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -25,7 +27,7 @@ def write_clip(path: str | Path | io.BytesIO, video: np.ndarray | None = None, *
   video = frames() if video is None else video
   target = path if isinstance(path, io.BytesIO) else str(path)
   options = {"movflags": "+faststart"} if faststart else {}
-  with av.open(target, "w", format=container, container_options=options) as out:
+  with usual_priority(), av.open(target, "w", format=container, container_options=options) as out:
     rate = Fraction(fps).limit_denominator(1000)
     unit = 1 / rate if codec == "mpeg2video" else Fraction(1, 1000)  # MPEG-2 allows few time bases
     stream = out.add_stream(codec, rate=rate)
@@ -43,6 +45,16 @@ def write_clip(path: str | Path | io.BytesIO, video: np.ndarray | None = None, *
       out.mux(stream.encode(frame))
     out.mux(stream.encode())
   return str(path)
+
+
+@contextlib.contextmanager
+def usual_priority() -> Iterator[None]:
+  """SVT-AV1 makes the calling thread of root a real-time one, before which everything else on the machine waits."""
+  usual = os.sched_getscheduler(0), os.sched_getparam(0)
+  try:
+    yield
+  finally:
+    os.sched_setscheduler(0, *usual)
 
 
 def write_audio(path: str | Path) -> str:

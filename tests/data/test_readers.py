@@ -71,6 +71,7 @@ def test_a_seek_shows_the_same_frames_as_decoding_from_the_start(tmp_path, name)
     ("a.mp4", "libsvtav1", "yuv420p10le")])
 def test_formats_without_a_frame_count_and_other_pixel_types_show_the_same_values(tmp_path, name, codec, pix_fmt):
   path = write_clip(tmp_path / name, codec=codec, pix_fmt=pix_fmt)
+  assert os.sched_getscheduler(0) == os.SCHED_OTHER
   shown = read(path, 0.0, 0.5, 0.9)[:, 8, 8].astype(int)
   assert np.abs(shown - np.array([[20], [120], [200]])).max() <= (13 if name == "a.gif" else 2)
   info = readers.probe(path, max_pixels=LIMIT)
