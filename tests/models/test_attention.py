@@ -68,6 +68,17 @@ def test_scores_far_below_their_bound_are_computed_again(blocks):
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=rounding * np.abs(b).max()), ours, exact)
 
 
+@pytest.mark.parametrize("causal", [False, True])
+def test_float64_stays_float64(blocks, causal):
+  with jax.enable_x64(True):
+    q, k, v, _ = inputs(1, 20, 20, dtype=jnp.float64)
+    got = np.asarray(jax.jit(functools.partial(ops.attention, causal=causal))(q, k, v))
+  q, k, v = (np.asarray(x)[0] for x in (q, k, v))
+  shares = np.exp(np.einsum("nhd,mhd->hnm", q, k) / 2) * (np.tri(20) if causal else 1)
+  want = np.einsum("hnm,mhd->nhd", shares / shares.sum(-1, keepdims=True), v)
+  np.testing.assert_allclose(got[0], want, rtol=0, atol=1e-14)
+
+
 def test_exp2_equals_the_library():
   x = np.concatenate([np.linspace(-126, 127, 4001, endpoint=False), [-0.5, 0.5, 1.5, -1e30]]).astype(np.float32)
   np.testing.assert_allclose(jax.jit(dot_product._exp2)(x), np.exp2(np.maximum(x, -126)), rtol=3e-7)

@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from jax import lax
 
 from vft.models import ops
 from vft.models.heads import Spec
@@ -60,8 +59,8 @@ class Pool(nn.Module):
   def __call__(self, x: jax.Array, grid: Triple) -> jax.Array:
     b, _, d = x.shape
     kernel = jnp.tile(self.param("kernel", he_normal, (3, 3, 3, 1, d // self.heads)).astype(self.dtype), self.heads)
-    y = lax.conv_general_dilated(x[:, 1:].reshape(b, *grid, d), kernel, (1, self.stride, self.stride), [(1, 1)] * 3,
-                                 dimension_numbers=("NDHWC", "DHWIO", "NDHWC"), feature_group_count=d)
+    y = ops.depthwise_conv(x[:, 1:].reshape(b, *grid, d), kernel, (1, self.stride, self.stride), [(1, 1)] * 3,
+                           dimension_numbers=("NDHWC", "DHWIO", "NDHWC"), feature_group_count=d)
     x = jnp.concatenate([x[:, :1], y.reshape(b, -1, d)], axis=1)
     return LayerNorm(dtype=self.dtype, name="norm")(x.reshape(b, -1, self.heads, d // self.heads))
 

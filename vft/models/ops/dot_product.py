@@ -17,12 +17,22 @@ def attention(q: jax.Array, k: jax.Array, v: jax.Array, causal: bool = False) ->
   """softmax(q k^T / sqrt(d)) v for q (B, N, heads, d), k and v (B, M, heads, d) -> (B, N, heads, d).
 
   `causal`: query n sees keys 0 to n. On a CPU, where the scores are many: a head and a block of its queries at a time,
-  backward a block of its keys, as in FlashAttention (arXiv:2205.14135).
+  backward a block of its keys, as in FlashAttention (arXiv:2205.14135). In float64 it is written out, as the library's
+  softmax is in float32 even there.
   """
+  if q.dtype == jnp.float64:
+    return _written_out(q, k, v, causal)
   if math.prod(q.shape[:3]) * k.shape[1] < SMALL:
     return jax.nn.dot_product_attention(q, k, v, is_causal=causal)
   return lax.platform_dependent(q, k, v, cpu=functools.partial(_attention, causal=causal),
                                 default=functools.partial(jax.nn.dot_product_attention, is_causal=causal))
+
+
+def _written_out(q, k, v, causal):
+  scores = jnp.einsum("bnhd,bmhd->bhnm", q, k) * q.shape[-1]**-0.5
+  if causal:
+    scores = jnp.where(jnp.tri(*scores.shape[2:], dtype=bool)[None, None], scores, -jnp.inf)
+  return jnp.einsum("bhnm,bmhd->bnhd", jax.nn.softmax(scores), v)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
