@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests import tiny
+from tests import drawn, tiny
 from tests.tiny_net import TinyNet
 from vft import features, forward, objective, optim, sharding, train, trees
 from vft.data import manifest as manifests
@@ -19,7 +19,7 @@ MODEL = TinyNet()
 
 def make(csv, folder, **updates):
   config = tiny.make_config(csv, folder, **{"model": {"num_classes": 0}, **updates})
-  variables = jax.jit(MODEL.init)(jax.random.key(0), jnp.zeros((1, 8, 56, 56, 3)))
+  variables = drawn.variables(MODEL, jnp.zeros((1, 8, 56, 56, 3)))
   params, stats = (trees.flatten(jax.tree.map(np.asarray, variables[k])) for k in ("params", "batch_stats"))
   return config, manifests.make_manifest(config), params, stats, sharding.make_mesh()
 

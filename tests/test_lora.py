@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from configs import default
-from tests import tiny
+from tests import drawn, tiny
 from tests.test_train import TASK, R, S, T, batch, run
 from tests.tiny_net import TinyNet
 from vft import cli, forward, lora, objective, optim, predict, startup, train, trees
@@ -81,7 +81,7 @@ def setting():
   c.groups = dict(trunk=dict(train=False), lora=dict(train=True, lr=1e-2, schedule="constant"))
   c.rules = (("lora/.*", "lora"), (".*", "trunk"))
   model = TinyNet(lora_alpha=4.0)
-  variables = jax.jit(model.init)(jax.random.key(0), np.zeros((1, T, S, S, 3), np.float32))
+  variables = drawn.variables(model, np.zeros((1, T, S, S, 3), np.float32))
   params, stats = (trees.flatten(jax.tree.map(np.asarray, variables[k])) for k in ("params", "batch_stats"))
   params |= lora.make(params, c)
   labels = trees.assign(params, c.rules)

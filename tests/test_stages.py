@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from safetensors.numpy import save_file
 
-from tests import tiny
+from tests import drawn, tiny
 from tests.tiny_net import TinyNet
 from vft import forward, hooks, models, objective, predict, run, sharding, stages, startup, train, trees
 from vft.convert import formats
@@ -38,7 +38,7 @@ def tiny_net(monkeypatch):
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
   """A file of weights and its arrays: with it, a checkpoint need not hold what is frozen."""
-  variables = jax.jit(TinyNet().init)(jax.random.key(7), jnp.zeros((1, 8, 56, 56, 3)))
+  variables = drawn.variables(TinyNet(), jnp.zeros((1, 8, 56, 56, 3)), seed=7)
   arrays = {k: np.asarray(x) for tree in variables.values() for k, x in trees.flatten(tree).items()}
   path = tmp_path_factory.mktemp("base") / "base.safetensors"
   save_file(arrays, path, metadata={formats.OWN: json.dumps({"family": "tiny_net", "variant": ""})})

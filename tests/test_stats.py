@@ -33,8 +33,8 @@ def loop(labels, probs, groups, classes, topk, n, seed):
 def test_bootstrap_equals_the_loop_that_repeats_rows(classes, topk):
   labels, probs, groups = case(classes=classes)
   names = CLASSES[:classes] if classes <= 3 else "abcd"
-  want = loop(labels, probs, groups, names, topk, 200, 3)
-  got = stats.bootstrap(labels, probs, groups, classes=names, topk=topk, n=200, seed=3)
+  want = loop(labels, probs, groups, names, topk, 60, 3)
+  got = stats.bootstrap(labels, probs, groups, classes=names, topk=topk, n=60, seed=3)
   assert list(got) == list(want)
   last = want[f"recall/{names[-1]}"]
   assert (last == 0).any() and (last > 0).any()  # resamples with and without the last class are among them
@@ -52,8 +52,8 @@ def test_resamples_with_one_class_are_left_out_of_auroc():
 def test_difference_is_paired():
   labels, a, groups = case()
   b = np.random.default_rng(1).permutation(a)
-  got = stats.bootstrap_difference(labels, a, b, groups, classes=CLASSES, topk=2, n=100, seed=3)
-  one, two = (loop(labels, p, groups, CLASSES, 2, 100, 3) for p in (a, b))
+  got = stats.bootstrap_difference(labels, a, b, groups, classes=CLASSES, topk=2, n=40, seed=3)
+  one, two = (loop(labels, p, groups, CLASSES, 2, 40, 3) for p in (a, b))
   value, other = (metrics.classification(labels, p, classes=CLASSES, topk=2) for p in (a, b))
   for k in value:
     limits = np.nanpercentile(one[k] - two[k], (2.5, 97.5))

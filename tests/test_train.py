@@ -8,6 +8,7 @@ import pytest
 from jax.sharding import AxisType
 
 from configs import default
+from tests import drawn
 from tests.tiny_net import TinyNet
 from vft import evaluate, forward, objective, optim, sharding, train, trees
 from vft.data.augment import mix
@@ -25,7 +26,7 @@ def setup(rules=(("head/.*", "head"), (".*", "trunk")), *, dropout=0.0, **step_o
   c.groups = dict(trunk=dict(train=False), head=dict(train=True, lr=1e-2, schedule="constant"))
   c.rules = rules
   model = TinyNet(spec=Spec(dropout=dropout))
-  variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, T, S, S, 3)))
+  variables = drawn.variables(model, jnp.zeros((1, T, S, S, 3)))
   params, stats = (trees.flatten(jax.tree.map(np.asarray, variables[k])) for k in ("params", "batch_stats"))
   labels = trees.assign(params, c.rules)
   trained = frozenset(k for k, g in labels.items() if g == "head")

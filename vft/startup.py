@@ -67,11 +67,12 @@ def head_values(begin: "Start", config: ConfigDict, seed: int) -> dict[str, Any]
   head = {name: x for name, x in begin.params.items() if name.startswith("head/")}
   if seed == config.seed:
     return head
-  drawn = trees.flatten(first_values(begin.model, seed, _input_shape(config), ("head/.*",))["params"])
+  drawn = trees.flatten(first_values(begin.model, seed, input_shape(config), ("head/.*",))["params"])
   return {name: x if name in begin.loaded else drawn[name] for name, x in head.items()}
 
 
-def _input_shape(config: ConfigDict) -> tuple[int, ...]:
+def input_shape(config: ConfigDict) -> tuple[int, ...]:
+  """(1, T, H, W, C) of a clip."""
   return (1, config.data.num_frames, config.data.size, config.data.size, config.data.channels)
 
 
@@ -86,7 +87,7 @@ def start(config: ConfigDict, tasks: tuple[Task, ...],
   """
   model = make_model(config, tasks)
   keep = tuple(config.init.keep_init) if config.init.weights else (".*",)
-  variables = first_values(model, config.seed, _input_shape(config), keep)
+  variables = first_values(model, config.seed, input_shape(config), keep)
   if config.init.weights:
     variables, report = convert.load(variables, config.init.weights, model=model, keep_init=keep,
                                      layout=config.init.layout, inflate=config.init.inflate,

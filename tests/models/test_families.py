@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 
+from tests import drawn
 from vft import trees
 from vft.models import FAMILIES, make, pooling
 
@@ -17,7 +18,7 @@ SHAPE = (1, 4, 32, 32, 3)
 @functools.cache
 def tiny(name, **fields):
   model = make(name, variant="tiny", num_classes=3, **fields)
-  variables = jax.jit(model.init)(jax.random.key(0), np.zeros(SHAPE, np.float32))
+  variables = drawn.variables(model, np.zeros(SHAPE, np.float32))
   return model, variables, jax.jit(functools.partial(model.apply, variables))
 
 
@@ -69,7 +70,9 @@ def test_every_head_on_every_trunk_with_several_tasks(name, kind):
 @pytest.mark.parametrize("name", FAMILIES)
 def test_bfloat16_gives_finite_float32_logits_near_those_of_float32(name):
   model, variables, run = tiny(name)
-  logits = jax.jit(model.clone(dtype=jax.numpy.bfloat16).apply)(variables, clip())["label"]
+  low = model.clone(dtype=jax.numpy.bfloat16)
+  logits = jax.jit(low.apply)(variables, clip())["label"]
+  assert jax.eval_shape(functools.partial(low.apply, method="features"), variables, clip())[0].dtype == low.dtype
   want = run(clip())["label"]
   assert logits.dtype == np.float32 and np.isfinite(logits).all()
   assert np.abs(logits - want).max() < 0.1 * max(np.abs(want).max(), 1)

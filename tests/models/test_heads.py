@@ -8,7 +8,7 @@ import optax
 import pytest
 from jax import numpy as jnp
 
-from tests import golden
+from tests import drawn, golden
 from tests.golden import probe
 from vft import trees
 from vft.errors import ConfigError
@@ -36,7 +36,7 @@ SPECS = ([pooling.Spec(kind, pool, "mean", (5,), 0.0, 2) for kind in pooling.KIN
 @pytest.mark.parametrize("prefix", [1, 2])  # a class token of the clip, one of each frame
 def test_pooled_tokens_give_the_identical_logits(spec, prefix):
   head, tokens = heads.Head((("grade", 3), ("view", 2)), spec), np.concatenate([TOKENS[:, :prefix] + 1, TOKENS], axis=1)
-  variables = head.init(jax.random.key(0), tokens, GRID)
+  variables = drawn.variables(head, tokens, GRID)
   pooled = pooling.pool(spec, tokens, GRID)
   full, kept = head.apply(variables, tokens, GRID), head.apply(variables, pooled, (pooled.shape[1], 1, 1))
   assert {k: v.shape for k, v in full.items()} == {"grade": (3, 3), "view": (3, 2)}
@@ -68,7 +68,7 @@ def test_original_pools_windows_of_two_frames_and_then_time():
 
 def test_dropout_acts_in_training_only():
   head = heads.Head((("label", 2),), pooling.Spec(dropout=0.5))
-  variables = head.init(jax.random.key(0), TOKENS, GRID)
+  variables = drawn.variables(head, TOKENS, GRID)
   quiet = head.apply(variables, TOKENS, GRID)["label"]
   loud = head.apply(variables, TOKENS, GRID, True, rngs={"dropout": jax.random.key(1)})["label"]
   assert np.abs(quiet - loud).max() > 1e-3
@@ -79,7 +79,7 @@ def test_dropout_acts_in_training_only():
 @pytest.mark.parametrize("kind", pooling.KINDS)
 def test_dropout_of_every_head_acts_in_training_only(kind):
   head = heads.Head((("label", 2),), pooling.Spec(kind, dropout=0.5, depth=2))
-  variables = head.init(jax.random.key(0), TOKENS, GRID)
+  variables = drawn.variables(head, TOKENS, GRID)
   def run(train, seed):
     return head.apply(variables, TOKENS, GRID, train, rngs={"dropout": jax.random.key(seed)})["label"]
   assert np.abs(run(True, 1) - run(True, 2)).max() > 1e-3
@@ -88,7 +88,7 @@ def test_dropout_of_every_head_acts_in_training_only(kind):
 
 def test_dropout_is_inside_the_transformer_and_the_tcn_too():
   for module in (temporal.TemporalTransformer(2, 0.5), temporal.Dilated(8, 2, 0.5)):
-    variables = module.init(jax.random.key(0), TOKENS)
+    variables = drawn.variables(module, TOKENS)
     one, two = (module.apply(variables, TOKENS, True, rngs={"dropout": jax.random.key(seed)}) for seed in (1, 2))
     assert np.abs(one - two).max() > 1e-3
 
@@ -104,7 +104,7 @@ def test_every_head_learns_separable_tokens_for_each_task(spec):
   tokens[..., 1] += 3 * labels["view"].reshape(-1, 1)
   tokens = tokens.astype(np.float32)
   head = heads.Head((("grade", 3), ("view", 2)), spec)
-  params = jax.jit(lambda: head.init(jax.random.key(0), tokens, (2, 2, 2)))()["params"]
+  params = drawn.variables(head, tokens, (2, 2, 2))["params"]
   tx = optax.adam(1e-2)
 
   def losses(params):
@@ -129,7 +129,7 @@ def test_every_head_learns_separable_tokens_for_each_task(spec):
 def test_which_heads_know_the_order_of_frames(spec, knows):
   frames = np.random.default_rng(0).normal(size=(2, 6, 8)).astype(np.float32)
   head = heads.Head((("label", 2),), spec)
-  variables = head.init(jax.random.key(0), frames, (6, 1, 1))
+  variables = drawn.variables(head, frames, (6, 1, 1))
   change = np.abs(head.apply(variables, frames, (6, 1, 1))["label"]
                   - head.apply(variables, frames[:, [0, 3, 2, 5, 4, 1]], (6, 1, 1))["label"]).max()
   assert change > 1e-3 if knows else change < 1e-5

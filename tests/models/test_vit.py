@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from tests import drawn
 from tests.golden import check, weights
 from vft import convert, trees
 from vft.convert import rules
@@ -32,7 +33,7 @@ def clip(*shape, seed=0):
 def loaded(variant, folder, height, width, **fields):
   model = make("vit", variant=variant, num_classes=3, **fields)
   save_file(foreign(variant), folder / "original.safetensors")
-  first = jax.jit(model.init)(jax.random.key(0), clip(1, 2, height, width, 3))
+  first = drawn.variables(model, clip(1, 2, height, width, 3))
   return model, *convert.load(first, str(folder / "original.safetensors"), model=model, keep_init=("head/.*",))
 
 
@@ -146,7 +147,7 @@ def test_positions_that_are_no_square_are_refused():
 def test_a_rest_of_pixels_is_left_out_and_less_than_a_patch_is_an_error():
   model = make("vit", variant="tiny", num_classes=3)
   video = clip(1, 2, 37, 31, 3)
-  variables = jax.jit(model.init)(jax.random.key(0), video)
+  variables = drawn.variables(model, video)
   run = jax.jit(model.apply)
   np.testing.assert_array_equal(run(variables, video)["label"], run(variables, video[:, :, :32, :24])["label"])
   with pytest.raises(ConfigError, match="7 x 31 hold no patch of 8 x 8"):

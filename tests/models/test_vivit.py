@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from tests import drawn
 from tests.golden import check, weights
 from vft import convert
 from vft.convert import vivit
@@ -66,7 +67,7 @@ def load(path, arrays, shape=(1, 4, 48, 48, 3), keep_init=(), **options):
   """Model, variables and report, at the clip's shape."""
   save_file(arrays, path)
   model = make("vivit", variant="tiny", num_classes=5, **options)
-  variables = jax.jit(model.init)(jax.random.key(0), np.zeros(shape, np.float32))
+  variables = drawn.variables(model, np.zeros(shape, np.float32))
   return model, *convert.load(variables, str(path), model=model, keep_init=keep_init)
 
 
