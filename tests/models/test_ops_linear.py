@@ -44,6 +44,19 @@ def test_layer_norm_equals_the_library(dtype, shape):
                forward_and_gradients(library.apply, weight, params, x), dtype)
 
 
+def test_float64_stays_float64_forward_and_backward():
+  """As comparisons with an original need it; in float32 differences over 2e-4 would be 1e-4 off."""
+  with jax.enable_x64(True):
+    x, ones = jnp.linspace(-2.0, 3.0, 8).reshape(1, 8), jnp.ones(8)
+    for f in (ops.gelu, lambda x: ops.layer_norm(x, ones * 2, ones, 1e-6) ** 2):
+      total = jax.jit(lambda x, f=f: (f(x) * jnp.arange(8.0).reshape(1, 8)).sum())
+      slopes = jax.jit(jax.grad(total))(x)
+      assert slopes.dtype == jnp.float64
+      steps = [1e-4 * jnp.eye(8)[i:i + 1] for i in range(8)]
+      want = jnp.stack([(total(x + step) - total(x - step)) / 2e-4 for step in steps])
+      np.testing.assert_allclose(slopes[0], want, rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_dense_equals_the_library(dtype):
   rng = np.random.default_rng(0)

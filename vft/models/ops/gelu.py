@@ -20,13 +20,13 @@ def _phi(x):
 
 
 def _gelu(x):
-  return (x * _phi(x.astype(jnp.float32))).astype(x.dtype)
+  return (x * _phi(x.astype(jnp.promote_types(x.dtype, jnp.float32)))).astype(x.dtype)
 
 
 def _backward(x, g):
   def ours(x, g):
     x, g = lax.optimization_barrier((x, g))  # else the forward pass keeps its erf for this
-    y = x.astype(jnp.float32)
+    y = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     return ((_phi(y) + y * jnp.exp(-0.5 * y * y) * (2 * jnp.pi)**-0.5) * g).astype(x.dtype)
   return (lax.platform_dependent(x, g, cpu=ours, default=lambda x, g: jax.vjp(_library, x)[1](g)[0]),)
 

@@ -9,12 +9,12 @@ from jax import lax
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
 def layer_norm(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float) -> jax.Array:
-  """x (..., D), scale and bias (D,) -> (..., D) float32, as `nn.LayerNorm`."""
+  """x (..., D), scale and bias (D,) -> (..., D) float32, or float64 of float64, as `nn.LayerNorm`."""
   return _library(x, scale, bias, epsilon)
 
 
 def _library(x, scale, bias, epsilon):
-  norm = nn.LayerNorm(epsilon, dtype=jnp.float32)
+  norm = nn.LayerNorm(epsilon, dtype=jnp.promote_types(x.dtype, jnp.float32))
   return jnp.asarray(norm.apply({"params": {"scale": scale, "bias": bias}}, x))
 
 
@@ -25,7 +25,7 @@ def _backward(epsilon, saved, g):
 
 
 def _gradients(epsilon, x, scale, bias, g):
-  d, y = x.shape[-1], x.astype(jnp.float32)
+  d, y = x.shape[-1], x.astype(jnp.promote_types(x.dtype, jnp.float32))
   mean = y.mean(axis=-1, keepdims=True)
   inverse = lax.rsqrt(jnp.maximum((y * y).mean(axis=-1, keepdims=True) - mean * mean, 0) + epsilon)
   y = (y - mean) * inverse
