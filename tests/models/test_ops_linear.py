@@ -48,7 +48,7 @@ def test_float64_stays_float64_forward_and_backward():
   """As comparisons with an original need it; in float32 differences over 2e-4 would be 1e-4 off."""
   with jax.enable_x64(True):
     x, ones = jnp.linspace(-2.0, 3.0, 8).reshape(1, 8), jnp.ones(8)
-    for f in (ops.gelu, lambda x: ops.layer_norm(x, ones * 2, ones, 1e-6) ** 2):
+    for f in (ops.gelu, lambda x: jnp.square(ops.layer_norm(x, ones * 2, ones, 1e-6))):
       total = jax.jit(lambda x, f=f: (f(x) * jnp.arange(8.0).reshape(1, 8)).sum())
       slopes = jax.jit(jax.grad(total))(x)
       assert slopes.dtype == jnp.float64
