@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from safetensors.numpy import save_file
 
@@ -40,7 +41,8 @@ def compare(about: Mapping[str, Any], want: Mapping[str, np.ndarray], folder: Pa
     def total(video, first):
       logits, state = model.apply({"params": trees.unflatten({**rest, kernel: first}), "batch_stats": stats}, video,
                                   capture_intermediates=lambda m, _: m.name == about["mid"], mutable="intermediates")
-      return logits["label"].sum(), (logits["label"], state["intermediates"][about["mid"]]["__call__"][0])
+      mid = jax.tree.leaves(state["intermediates"][about["mid"]]["__call__"])  # one array, or one of each path
+      return logits["label"].sum(), (logits["label"], jnp.concatenate([x.reshape(-1) for x in mid]))
     (_, (logits, mid)), gradients = jax.value_and_grad(total, (0, 1), has_aux=True)(video, first)
     return logits, mid, *gradients
   got = run(video, params[kernel], {n: a for n, a in params.items() if n != kernel})

@@ -11,7 +11,8 @@ from jax import lax
 from vft.models import make, ops
 from vft.models.ops import depthwise
 
-CASES = [  # (H, W), kernel, stride, padding
+DIMENSIONS = {4: ("NHWC", "HWIO", "NHWC"), 5: depthwise.DIMENSIONS}
+CASES = [  # ([T,] H, W), kernel, stride, padding
     ((9, 12), 3, 1, "SAME"),
     ((9, 12), 5, 1, "SAME"),
     ((9, 12), 3, 2, "SAME"),
@@ -21,18 +22,29 @@ CASES = [  # (H, W), kernel, stride, padding
     ((7, 9), 3, 1, "VALID"),
     ((7, 9), 5, 2, "VALID"),
     ((2, 1), 5, 2, "SAME"),
+    ((5, 8, 9), 3, (1, 1, 1), "SAME"),
+    ((5, 8, 9), 3, (1, 2, 2), ((1, 1),) * 3),
+    ((7, 6, 5), 3, (2, 1, 1), ((1, 1), (0, 1), (0, 0))),
+    ((6, 4, 5), (5, 1, 1), (1, 1, 1), ((2, 2), (0, 0), (0, 0))),
+    ((2, 4, 4), (5, 3, 3), (1, 1, 1), "SAME"),
 ]
+
+
+@pytest.fixture(autouse=True)
+def all_of_them(monkeypatch):
+  """Small ones too take ours."""
+  monkeypatch.setattr(depthwise, "SMALL", 0)
 
 
 def inputs(size, kernel, dtype=jnp.float32, channels=6):
   random = np.random.default_rng(0)
   return (jnp.asarray(random.normal(size=(3, *size, channels)), dtype),
-          jnp.asarray(random.normal(size=(kernel, kernel, 1, channels)), dtype))
+          jnp.asarray(random.normal(size=(*np.broadcast_to(kernel, len(size)), 1, channels)), dtype))
 
 
 def library(x, k, stride, padding):
-  return lax.conv_general_dilated(x, k, (stride, stride), padding, dimension_numbers=depthwise.DIMENSIONS,
-                                  feature_group_count=x.shape[-1])
+  return lax.conv_general_dilated(x, k, np.broadcast_to(stride, x.ndim - 2), padding,
+                                  dimension_numbers=DIMENSIONS[x.ndim], feature_group_count=x.shape[-1])
 
 
 def with_gradients(f, x, k):
@@ -52,7 +64,7 @@ def test_output_and_both_gradients_equal_the_library(size, kernel, stride, paddi
   # In bfloat16 the library rounds between sums, this does not: both are held against the library in float32.
   want = with_gradients(functools.partial(library, stride=stride, padding=padding), x.astype(jnp.float32),
                         k.astype(jnp.float32))
-  got = with_gradients(lambda x, k: ops.depthwise_conv(x, k, (stride, stride), padding), x, k)
+  got = with_gradients(lambda x, k: ops.depthwise_conv(x, k, (stride,) * 2 if x.ndim == 4 else stride, padding), x, k)
   for a, b in zip(got, want, strict=True):
     assert a.dtype == dtype and a.shape == b.shape
     np.testing.assert_allclose(a.astype(jnp.float32), b, atol=tolerance * np.abs(b).max())
@@ -63,7 +75,7 @@ def test_a_kernel_of_one_pixel_equals_the_library(dtype, tolerance):
   x, _ = inputs((4, 5), 3, dtype)
   k = jnp.asarray(np.random.default_rng(0).normal(size=(1, 1, 6, 8)), dtype)
   want = with_gradients(lambda x, k: lax.conv_general_dilated(x, k, (1, 1), "SAME",
-                                                              dimension_numbers=depthwise.DIMENSIONS), x, k)
+                                                              dimension_numbers=DIMENSIONS[4]), x, k)
   got = with_gradients(lambda x, k: ops.conv(x, k, (1, 1), "SAME"), x, k)
   for a, b in zip(got, want, strict=True):
     assert a.dtype == dtype
@@ -101,8 +113,8 @@ def test_the_family_takes_it(monkeypatch):
   calls = []
   monkeypatch.setattr(depthwise, "_depthwise", lambda how, x, k: calls.append(k.shape) or _plain(x, k, *how))
   jax.eval_shape(model.apply, variables, video)
-  assert {shape[0] for shape in calls} == {3, 5} and len(calls) == len(model.blocks) - 2
+  assert {shape[1] for shape in calls} == {3, 5} and len(calls) == len(model.blocks) - 2
 
 
 def _plain(x, k, strides, pads):
-  return library(x, k, strides[0], pads)
+  return library(x, k, strides, pads)

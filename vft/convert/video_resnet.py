@@ -14,27 +14,24 @@ The stem's second convolution exists in R(2+1)D only, and its first stands under
 """
 from collections.abc import Collection
 
-from vft.convert.rules import Rule, same, torch_kernel
+from vft.convert.rules import Rule, torch_batch_norm, torch_kernel, torch_layer
 
 AT = r"(?:state_dict/|module\.)*"
 LAYER = AT + r"layer(\d)\.(\d)\."
-BN = (("weight", "scale"), ("bias", "bias"), ("running_mean", "mean"), ("running_var", "var"))
 
 RULES: tuple[Rule, ...] = (
-    (r".*\.num_batches_tracked", (), same),
     (AT + r"stem\.0\.weight", "stem/conv/kernel", torch_kernel),
     (AT + r"stem\.3\.weight", "stem/conv_time/kernel", torch_kernel),
-    *((AT + rf"stem\.1\.{theirs}", f"stem/bn/{ours}", same) for theirs, ours in BN),
-    *((AT + rf"stem\.4\.{theirs}", f"stem/bn_time/{ours}", same) for theirs, ours in BN),
-    (LAYER + r"conv(\d)\.0\.weight", r"layer\1_0\2/conv\3/kernel", torch_kernel),
-    (LAYER + r"conv(\d)\.0\.0\.weight", r"layer\1_0\2/conv\3_space/kernel", torch_kernel),
-    (LAYER + r"conv(\d)\.0\.3\.weight", r"layer\1_0\2/conv\3/kernel", torch_kernel),
-    (LAYER + r"downsample\.0\.weight", r"layer\1_0\2/shortcut_conv/kernel", torch_kernel),
-    *((LAYER + rf"conv(\d)\.1\.{theirs}", rf"layer\1_0\2/bn\3/{ours}", same) for theirs, ours in BN),
-    *((LAYER + rf"conv(\d)\.0\.1\.{theirs}", rf"layer\1_0\2/bn\3_space/{ours}", same) for theirs, ours in BN),
-    *((LAYER + rf"downsample\.1\.{theirs}", rf"layer\1_0\2/shortcut_bn/{ours}", same) for theirs, ours in BN),
-    (AT + r"fc\.weight", "head/label/kernel", torch_kernel),
-    (AT + r"fc\.bias", "head/label/bias", same),
+    *torch_batch_norm(AT + r"stem\.1", "stem/bn"),
+    *torch_batch_norm(AT + r"stem\.4", "stem/bn_time"),
+    (LAYER + r"conv(\d)\.0\.weight", r"layer\1_\2/conv\3/kernel", torch_kernel),
+    (LAYER + r"conv(\d)\.0\.0\.weight", r"layer\1_\2/conv\3_space/kernel", torch_kernel),
+    (LAYER + r"conv(\d)\.0\.3\.weight", r"layer\1_\2/conv\3/kernel", torch_kernel),
+    (LAYER + r"downsample\.0\.weight", r"layer\1_\2/shortcut_conv/kernel", torch_kernel),
+    *torch_batch_norm(LAYER + r"conv(\d)\.1", r"layer\1_\2/bn\3"),
+    *torch_batch_norm(LAYER + r"conv(\d)\.0\.1", r"layer\1_\2/bn\3_space"),
+    *torch_batch_norm(LAYER + r"downsample\.1", r"layer\1_\2/shortcut_bn"),
+    *torch_layer(AT + "fc", "head/label"),
 )
 
 

@@ -10,6 +10,7 @@ from vft.models.efficientnet_lite import EfficientNetLite
 from vft.models.i3d import I3D
 from vft.models.mvit import MViT
 from vft.models.resnet import ResNet
+from vft.models.slowfast import SlowFast
 from vft.models.swin import VideoSwin
 from vft.models.timesformer import TimeSformer
 from vft.models.vgg16 import VGG16
@@ -19,6 +20,7 @@ from vft.models.videomae import VideoMAE
 from vft.models.vit import ViT
 from vft.models.vivit import ViViT
 from vft.models.vjepa2 import VJEPA2
+from vft.models.x3d import X3D
 
 FAMILIES: dict[str, type[VideoModel]] = {
     "efficientnet_lite": EfficientNetLite,
@@ -33,6 +35,8 @@ FAMILIES: dict[str, type[VideoModel]] = {
     "mvit": MViT,
     "swin": VideoSwin,
     "vjepa2": VJEPA2,
+    "slowfast": SlowFast,
+    "x3d": X3D,
 }
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from vft.models.layers import conv_bn, drop_path
+from vft.models.layers import conv_bn, drop_path, in_eights
 from vft.models.video_model import VideoModel
 
 # Stages of the published Lite0: blocks, kernel, stride of the first block, expansion, width.
@@ -40,12 +40,10 @@ class Plan(NamedTuple):
 
 
 def plan(size: Size) -> tuple[Plan, ...]:
-  """The blocks of a size, widths in eights as the published code rounds them."""
+  """The blocks of a size."""
   blocks, before = [], size.stem
   for i, (count, kernel, stride, expansion, width) in enumerate(STAGES):
-    scaled = width * size.width
-    width = max(8, int(scaled + 4) // 8 * 8)
-    width += 8 if width < 0.9 * scaled else 0
+    width = in_eights(width * size.width)
     count = count if i in (0, len(STAGES) - 1) else math.ceil(size.depth * count)
     for j in range(count):
       blocks.append(Plan(before, before * expansion, width, kernel, 1 if j else stride))

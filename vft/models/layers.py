@@ -20,6 +20,12 @@ def he_normal(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.flo
   return flat.reshape(shape) * math.sqrt(2 * shape[-1] / size)
 
 
+def in_eights(width: float) -> int:
+  """A scaled width as EfficientNet's and X3D's published code round it: in eights, not more than a tenth below."""
+  rounded = max(8, int(width + 4) // 8 * 8)
+  return rounded + 8 if rounded < 0.9 * width else rounded
+
+
 class Stored(nn.Module):
   """BatchNorm with its stored statistics, as the factor (D,) and the summand (D,) that it comes to."""
   epsilon: float
@@ -62,6 +68,13 @@ def conv_bn(x: jax.Array, width: int, kernel: Sequence[int], strides: Sequence[i
   momentum = 0.0 if bn == "estimate" else 0.9  # the published 0.99 to 0.999 would need thousands of steps to move
   return nn.BatchNorm(momentum=momentum, use_running_average=False, epsilon=epsilon, use_scale=use_scale, dtype=x.dtype,
                       name=names[1])(x)
+
+
+def padded(x: jax.Array, width: int, kernel: Sequence[int], strides: Sequence[int], bn: str, train: bool,
+           names: tuple[str, str], groups: int = 1) -> jax.Array:
+  """`conv_bn` with torch's padding, k // 2 on both sides: SAME differs at stride 2 on even sizes."""
+  return conv_bn(x, width, kernel, strides, padding=[(k // 2, k // 2) for k in kernel], groups=groups, bn=bn,
+                 train=train, names=names)
 
 
 def drop_path(rate: float, train: bool, x: jax.Array, name: str = "drop_path") -> jax.Array:

@@ -11,7 +11,7 @@ from flax import linen as nn
 
 from vft.models import ops
 from vft.models.heads import Spec
-from vft.models.layers import conv_bn, drop_path
+from vft.models.layers import drop_path, padded
 from vft.models.video_model import VideoModel
 
 
@@ -31,12 +31,6 @@ def shift(x: jax.Array, share: int = 8) -> jax.Array:
   return jnp.concatenate([after, before, rest], axis=-1)
 
 
-def padded(x: jax.Array, width: int, kernel: int, stride: int, bn: str, train: bool, names: tuple[str, str]):
-  """Convolution and BatchNorm. Padded by half of the kernel on both sides: with a stride that is not SAME."""
-  return conv_bn(x, width, (kernel, kernel), (stride, stride), padding=[(kernel // 2, kernel // 2)] * 2, bn=bn,
-                 train=train, names=names)
-
-
 class Stem(nn.Module):
   """Convolution 7x7, BatchNorm, ReLU, max pooling: (B T, H, W, C) -> (B T, H / 4, W / 4, D)."""
   width: int
@@ -44,7 +38,7 @@ class Stem(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
-    x = nn.relu(padded(x, self.width, 7, 2, self.bn, train, ("conv", "bn")))
+    x = nn.relu(padded(x, self.width, (7, 7), (2, 2), self.bn, train, ("conv", "bn")))
     return ops.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))  # torch's padding
 
 
@@ -64,9 +58,9 @@ class Residual(nn.Module):
     y = shift(x.reshape(-1, self.frames, *x.shape[1:])).reshape(x.shape) if self.frames else x
     for i, (width, kernel, stride) in enumerate(units, 1):
       y = nn.relu(y) if i > 1 else y
-      y = padded(y, width, kernel, stride, self.bn, train, (f"conv{i}", f"bn{i}"))
+      y = padded(y, width, (kernel, kernel), (stride, stride), self.bn, train, (f"conv{i}", f"bn{i}"))
     if x.shape != y.shape:
-      x = padded(x, y.shape[-1], 1, s, self.bn, train, ("shortcut_conv", "shortcut_bn"))
+      x = padded(x, y.shape[-1], (1, 1), (s, s), self.bn, train, ("shortcut_conv", "shortcut_bn"))
     return nn.relu(x + drop_path(self.drop_path, train, y))
 
 

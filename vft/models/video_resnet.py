@@ -9,7 +9,7 @@ from typing import ClassVar, NamedTuple
 import jax
 from flax import linen as nn
 
-from vft.models.layers import conv_bn, drop_path
+from vft.models.layers import drop_path, padded
 from vft.models.video_model import VideoModel
 
 Triple = tuple[int, int, int]
@@ -19,11 +19,6 @@ class Size(NamedTuple):
   """What a variant is: its kind of convolution, r3d | mc3 | r2plus1d, and the width of the stem."""
   kind: str
   width: int = 64
-
-
-def padded(x: jax.Array, width: int, kernel: Triple, strides: Triple, bn: str, train: bool, names: tuple[str, str]):
-  """Convolution and BatchNorm. The padding is torch's, k // 2 on both sides: SAME differs at stride 2 on even sizes."""
-  return conv_bn(x, width, kernel, strides, padding=[(k // 2, k // 2) for k in kernel], bn=bn, train=train, names=names)
 
 
 class Stem(nn.Module):

@@ -1,5 +1,6 @@
-"""Depthwise convolution of images: shifted multiply-adds, one image at a time, so that it stays in the cache."""
+"""Depthwise convolution of images and videos: shifted multiply-adds, one image at a time, which stays in the cache."""
 import functools
+import math
 import operator
 from collections.abc import Sequence
 from typing import Any
@@ -11,17 +12,24 @@ from jax import lax
 from vft.models.ops.convolution import dilated, input_gradient_edges, pairs
 from vft.models.ops.lowering import lowering
 
-DIMENSIONS = ("NHWC", "HWIO", "NHWC")
+SMALL = 1e5  # products for an image; below this the library takes 3 ms at most, and compiles sooner
+DIMENSIONS = ("NDHWC", "DHWIO", "NDHWC")
 
 
 def depthwise_conv(x: jax.Array, kernel: jax.Array, strides: Sequence[int], padding: Any, **library: Any) -> jax.Array:
-  """x (B, H, W, C), kernel (h, w, 1, C) -> (B, H', W', C), as `lax.conv_general_dilated`, for `nn.Conv`.
+  """x (B, [T,] H, W, C), kernel ([t,] h, w, 1, C) -> (B, [T',] H', W', C): `lax.conv_general_dilated`, for `nn.Conv`.
 
-  On a CPU sums are in float32, also in bfloat16. What is no such convolution goes to the library, on every device.
+  On a CPU sums are in float32, also in bfloat16. What is no such convolution, or small, goes to the library, on every
+  device.
   """
-  if x.ndim != 4 or kernel.shape[2:] != (1, x.shape[-1]) or dilated(library) or max(strides) > min(kernel.shape[:2]):
+  pads = pairs(x, kernel, strides, padding)
+  skips = any(s > k for s, k in zip(strides, kernel.shape, strict=False))  # pixels that no tap sees
+  if (x.ndim not in (4, 5) or kernel.shape[-2:] != (1, x.shape[-1]) or dilated(library) or skips
+      or math.prod(x.shape[-3:-1]) * kernel.size / math.prod(strides[-2:]) < SMALL):
     return lax.conv_general_dilated(x, kernel, tuple(strides), padding, **library)
-  return _depthwise((tuple(strides), pairs(x, kernel, strides, padding)), x, kernel)
+  if x.ndim == 5:
+    return _depthwise((tuple(strides), pads), x, kernel)
+  return _depthwise(((1, *strides), ((0, 0), *pads)), x[:, None], kernel[None])[:, 0]
 
 
 def _library(x, kernel, strides, pads):
@@ -29,34 +37,45 @@ def _library(x, kernel, strides, pads):
                                   feature_group_count=x.shape[-1])
 
 
-def _windows(image, edges, kernel, strides):
-  """Of an image (H, W, C): what each tap of the kernel multiplies, (H', W', C) float32."""
-  image = lax.pad(image.astype(jnp.float32), jnp.float32(0), (*edges, (0, 0, 0)))
-  image = lax.optimization_barrier(image)  # in memory before it is read, or each reader would compute it again
-  (high, across), (sh, sw), (h, w, _) = kernel.shape[:2], strides, image.shape
-  return [image[i:h - high + i + 1:sh, j:w - across + j + 1:sw] for i in range(high) for j in range(across)]
+def _pieces(x, edges, kernel, strides):
+  """Numbers of the output's frames, and a function of one -> what each tap multiplies, [(H', W', C) float32]."""
+  (span, high, across), (st, sh, sw) = kernel.shape[:3], strides
+  x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), edges[0], *((0, 0, 0),) * 3))
+  count = (x.shape[1] - span) // st + 1  # of a clip
+
+  def windows(number):
+    seen = lax.dynamic_slice_in_dim(x[number // count], number % count * st, span)
+    seen = lax.pad(seen.astype(jnp.float32), jnp.float32(0), ((0, 0, 0), *edges[1:], (0, 0, 0)))
+    seen = lax.optimization_barrier(seen)  # in memory before it is read, or each reader would compute it again
+    h, w = seen.shape[1:3]
+    return [seen[t, i:h - high + i + 1:sh, j:w - across + j + 1:sw]
+            for t in range(span) for i in range(high) for j in range(across)]
+  return jnp.arange(len(x) * count), windows
 
 
 def _taps(x, kernel, strides, edges):
   weights = kernel.astype(jnp.float32).reshape(-1, 1, 1, x.shape[-1])
+  numbers, windows = _pieces(x, edges, kernel, strides)
 
-  def one(image):  # (H, W, C) -> (H', W', C)
-    windows = _windows(image, edges, kernel, strides)
-    return functools.reduce(operator.add, map(operator.mul, windows, weights)).astype(x.dtype)
-  return lax.map(one, x)
+  def one(number):
+    return functools.reduce(operator.add, map(operator.mul, windows(number), weights)).astype(x.dtype)
+  y = lax.map(one, numbers)
+  return y.reshape(len(x), -1, *y.shape[1:])
 
 
 def _gradients(x, kernel, g, strides, pads):  # two loops: of a frozen kernel or input the compiler drops one
-  ones, edges = jnp.ones((g.shape[1] * g.shape[2],)), [(*pad, 0) for pad in pads]
+  numbers, windows = _pieces(x, [(*pad, 0) for pad in pads], kernel, strides)
+  slopes = g.reshape(len(numbers), *g.shape[2:])
+  ones = jnp.ones((g.shape[2] * g.shape[3],))
 
   def add(total, pair):
     slope = pair[1].astype(jnp.float32)
     # A product with ones sums faster than the library's sum over the leading axes.
-    sums = [ones @ (part * slope).reshape(ones.size, -1) for part in _windows(pair[0], edges, kernel, strides)]
+    sums = [ones @ (part * slope).reshape(ones.size, -1) for part in windows(pair[0])]
     return total + jnp.stack(sums), None
-  total, _ = lax.scan(add, jnp.zeros((kernel.size // x.shape[-1], x.shape[-1])), (x, g))
-  return (_taps(g, kernel[::-1, ::-1], (1, 1), input_gradient_edges(x, kernel, g, strides, pads)),
-          total.reshape(kernel.shape).astype(kernel.dtype))
+  total, _ = lax.scan(add, jnp.zeros((kernel.size // x.shape[-1], x.shape[-1])), (numbers, slopes))
+  edges = input_gradient_edges(x, kernel, g, strides, pads)
+  return (_taps(g, kernel[::-1, ::-1, ::-1], (1, 1, 1), edges), total.reshape(kernel.shape).astype(kernel.dtype))
 
 
 def _forward(x, kernel, strides, pads):
