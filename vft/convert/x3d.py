@@ -14,7 +14,7 @@ bias; ours starts at 0.
 """
 import numpy as np
 
-from vft.convert.rules import Rule, same, torch_batch_norm, torch_kernel, torch_layer, undone_by
+from vft.convert.rules import Rule, same, torch_batch_norm, torch_kernel, torch_layer, torch_pointwise, undone_by
 
 AT = r"(?:model_state/|module\.)*blocks\."
 BLOCK = AT + r"(\d)\.res_blocks\.(\d+)\."
@@ -27,12 +27,6 @@ def unbiased(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   return array.reshape(array.shape[:2]).T, np.zeros(len(array), np.float32)
 
 
-@undone_by(lambda array: array.T[..., None, None, None])
-def pointwise(array: np.ndarray) -> np.ndarray:
-  """A torch kernel (O, I, 1, 1, 1) -> (I, O)."""
-  return array.reshape(array.shape[:2]).T
-
-
 RULES: tuple[Rule, ...] = (
     (AT + r"0\.conv\.conv_t\.weight", "stem/conv/kernel", torch_kernel),
     (AT + r"0\.conv\.conv_xy\.weight", "stem/conv_time/kernel", torch_kernel),
@@ -43,7 +37,7 @@ RULES: tuple[Rule, ...] = (
     *torch_batch_norm(BLOCK + r"branch2\.norm_([ac])", OURS + r"bn_\3"),
     *torch_batch_norm(BLOCK + r"branch2\.norm_b\.0", OURS + "bn_b"),
     *(rule for number, layer in ((0, "squeeze"), (2, "excite")) for rule in (
-        (BLOCK + rf"branch2\.norm_b\.1\.block\.{number}\.weight", OURS + f"se/{layer}/kernel", pointwise),
+        (BLOCK + rf"branch2\.norm_b\.1\.block\.{number}\.weight", OURS + f"se/{layer}/kernel", torch_pointwise),
         (BLOCK + rf"branch2\.norm_b\.1\.block\.{number}\.bias", OURS + f"se/{layer}/bias", same))),
     (AT + r"5\.pool\.pre_conv\.weight", "conv5/conv/kernel", torch_kernel),
     *torch_batch_norm(AT + r"5\.pool\.pre_norm", "conv5/bn"),
