@@ -18,7 +18,7 @@ def start(config: Path, workdir: str, home: Path) -> subprocess.Popen[str]:
                           stderr=subprocess.PIPE)
 
 
-@pytest.mark.fault("F35", "kill -9 of a run in a bucket, gone on with on another machine",
+@pytest.mark.fault("F35", "kill -9 of a run in a bucket, gone on with elsewhere",
                    "bit-equal to one that was never broken")
 @pytest.mark.long
 def test_a_run_killed_on_one_machine_goes_on_on_another(tiny_csv, tmp_path, server):  # noqa: F811
