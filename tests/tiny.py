@@ -6,11 +6,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from ml_collections import ConfigDict
 
 from tests.clips import write_clip
 from vft import config as configs
+from vft import stages, startup, trees
+from vft.tasks import Task
 
 CLASSES = ("fast", "slow")
 TEXT = '''"""Tiny VideoMAE, random, head only, on beating discs."""
@@ -69,6 +72,14 @@ def make_config(csv: Path, folder: Path, **updates: Any) -> ConfigDict:
   """The config of `write_config_file`; its features lie in `folder`."""
   folder.mkdir(parents=True, exist_ok=True)
   return configs.load(str(write_config_file(folder / "tiny.py", csv, **updates)))
+
+
+def stages_of(config: ConfigDict, tasks: tuple[Task, ...]) -> tuple[stages.Stage, ...]:
+  """What a run of 100 steps would train; of the model only shapes are made."""
+  model = startup.make_model(config, tasks)
+  shapes = jax.eval_shape(model.init, jax.random.key(0), np.zeros(startup.input_shape(config), np.float32))
+  params, stats = (trees.flatten(shapes.get(kind, {})) for kind in ("params", "batch_stats"))
+  return stages.make(config, model, params, stats, 100)
 
 
 def start_process(*args: str, cwd: Path) -> subprocess.Popen[str]:
