@@ -7,9 +7,9 @@ array that is known and not needed.
 Tables are read backwards too, to write the original's names: the first rule that gives a name writes it, with the first
 of alternatives, what is optional (`?`) once, and what is repeated (`*`) not at all.
 """
+import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
-from re import _parser  # pyright: ignore[reportAttributeAccessIssue]
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from vft.errors import WeightsError
 Rule = tuple[str, str | tuple[str, ...], Callable[[np.ndarray], Any]]
 Named = list[tuple[str, tuple[int, ...]]]
 NUMBERED = r"(?:(?<=block_)|(?<=layer\d_))"  # a name gets two digits here, block_03: depth order is lexical
+TOKENS = re.compile(r"\(\?:|\[[^]]+\]|\\.|.", re.DOTALL)  # of a pattern
 BACK: dict[Callable[[np.ndarray], Any], Callable[[Any], Any]] = {}  # a transform's inverse, where it has one
 
 
@@ -110,7 +111,7 @@ def write(arrays: Mapping[str, np.ndarray], rules: Sequence[Rule]) -> tuple[dict
   for pattern, names, transform in (rule for rule in rules if rule[1] and rule[2] in BACK):
     templates = (names,) if isinstance(names, str) else names
     for groups in _groups(left, templates):
-      theirs = _spell(_parser.parse(pattern), groups)
+      theirs = _spell(pattern, groups)
       match = re.fullmatch(pattern, theirs)
       wanted = [match.expand(template) for template in templates] if match else []
       values = [left.get(name) for name in wanted]
@@ -135,19 +136,33 @@ def _groups(names: Mapping[str, Any], templates: Sequence[str]) -> list[dict[int
   return found
 
 
-def _spell(items: Any, groups: Mapping[int, str]) -> str:
-  """A text that the parsed pattern matches, with these groups."""
-  out = ""
-  for kind, what in items:
-    match str(kind):
-      case "LITERAL":
-        out += chr(what)
-      case "SUBPATTERN":
-        out += groups[what[0]] if what[0] in groups else _spell(what[3], groups)
-      case "BRANCH":
-        out += _spell(what[1][0], groups)
-      case "IN":
-        out += _spell(what[:1], groups)
-      case "MAX_REPEAT":
-        out += _spell(what[2], groups) * (1 if what[:2] == (0, 1) else what[0])
-  return out
+def _spell(pattern: str, groups: Mapping[int, str]) -> str:
+  """A text that the pattern matches, with these groups; whoever asks must try whether it does, as `write` does.
+
+  What tables are made of is known: groups of both kinds, alternatives, classes of characters, and ?, * and +.
+  """
+  parts, numbers = iter(TOKENS.findall(pattern)), itertools.count(1)
+
+  def inside() -> str:
+    """The first of the alternatives up to the next closing bracket, which is the end of this group."""
+    alternatives: list[list[str]] = [[]]
+    for part in parts:
+      match part[0]:
+        case ")":
+          break
+        case "|":
+          alternatives.append([])
+        case "*":
+          alternatives[-1][-1] = ""
+        case "(":
+          number = next(numbers) if part == "(" else 0
+          text = inside()
+          alternatives[-1].append(groups.get(number, text))
+        case "?" | "+":
+          pass
+        case "[" | "\\":
+          alternatives[-1].append(part[1])
+        case _:
+          alternatives[-1].append(part)
+    return "".join(alternatives[0])
+  return inside()
