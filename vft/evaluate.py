@@ -182,15 +182,21 @@ def between(a: Predictions, of_a: Manifest, b: Predictions, of_b: Manifest, conf
             entries: Mapping[str, Mapping[str, Any]] | None = None) -> dict[str, Any]:
   """{"video": {metric: {value, low, high}}, ...} of a - b on other patients; `entries` as in `figures`."""
   entries = entries or {}
+  a, b = calibrated(a, entries), calibrated(b, entries)
+  drawn = dict(n=config.eval.bootstrap, seed=config.seed)
 
   def measure(task: Task) -> dict[str, Any]:
-    ours, theirs = levels(calibrated(a, entries), of_a, task), levels(calibrated(b, entries), of_b, task)
+    ours, theirs = levels(a, of_a, task), levels(b, of_b, task)
     thresholds = calibration.thresholds(entries[task.name]) if task.name in entries else None
     def ordered(level: Level) -> Level:  # outputs, labels, groups -> as stats takes them
       return level[1], level[0], level[2]
-    return {level: stats.bootstrap_between(ordered(found), ordered(theirs[level]), n=config.eval.bootstrap,
-                                           seed=config.seed, thresholds=thresholds, **_options(task, config))
-            for level, found in ours.items() if level in theirs}
+    found = {level: stats.bootstrap_between(ordered(part), ordered(theirs[level]), thresholds=thresholds, **drawn,
+                                            **_options(task, config))
+             for level, part in ours.items() if level in theirs}
+    one, two = procedures(a, of_a, task), procedures(b, of_b, task)
+    if one and two:
+      found["video"] |= stats.phase_between(one, two, **drawn, **_phase_options(task, config))
+    return found
   return _by_level(of_a, measure)
 
 

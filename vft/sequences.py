@@ -1,4 +1,5 @@
 """Batches of whole sequences as features: the moments of procedures, or the clips of patients."""
+import contextlib
 import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -69,12 +70,16 @@ def eval_batches(kept: Features, manifest: Sequences, split: str, size: int) -> 
 
 
 def predict(model: Any, state: Any, pixels: forward.Pixels, manifest: Sequences, config: ConfigDict,
-            mesh: jax.sharding.Mesh) -> tuple[evaluate.Predictions, set[int]]:
-  """Outputs of the test sequences of a manifest, and the rows of clips that cannot be decoded; nothing is kept."""
+            mesh: jax.sharding.Mesh, *, keep: bool = False) -> tuple[evaluate.Predictions, set[int]]:
+  """Outputs of the test sequences of a manifest, and the rows of `shown` that cannot be decoded.
+
+  `keep`: their features, where those of the run are; else nothing is kept.
+  """
   config = config.copy_and_resolve_references()
-  with tempfile.TemporaryDirectory(prefix="vft-features-") as folder:
-    config.features.dir = folder
-    config.data.workers = 0  # a process more would cost 0.4 GB, and takes seconds to start
+  with contextlib.ExitStack() as undo:
+    if not keep:
+      config.features.dir = undo.enter_context(tempfile.TemporaryDirectory(prefix="vft-features-"))
+      config.data.workers = 0  # a process more would cost 0.4 GB, and takes seconds to start
     kept = features.compute(model, state.params, state.batch_stats, manifest.shown, config, manifest.clip_rows("test"),
                             views=config.eval.views, train=False, mesh=mesh, tick=lambda done, total: None)
   size = jax.device_count()

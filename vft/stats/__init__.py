@@ -8,7 +8,7 @@ from vft.stats.bootstrap import Intervals, bootstrap, bootstrap_between, bootstr
 from vft.stats.draws import draws
 from vft.stats.folds import across_folds
 from vft.stats.means import means
-from vft.stats.videos import phase
+from vft.stats.videos import phase, phase_between
 
 __all__ = ["Intervals", "across_folds", "bootstrap", "bootstrap_between", "bootstrap_difference", "draws", "figures",
-           "means", "phase"]
+           "means", "phase", "phase_between"]
