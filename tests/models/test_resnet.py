@@ -54,11 +54,8 @@ def test_the_shift_adds_no_parameters_and_no_names():
   assert {"params/stem/bn/scale", "params/layer2_00/shortcut_conv/kernel", "batch_stats/layer4_01/bn2/var"} <= names[0]
 
 
-@pytest.mark.parametrize(("start", "net", "head"), [
-    ("", "", "fc"), ("module.", "", "fc"), ("state_dict/module.base_model.", ".net", "state_dict/module.new_fc")])
-def test_an_image_model_and_a_shifted_one_load_into_a_model_with_the_shift(start, net, head, tmp_path):
-  model = make("resnet", variant="tiny", num_classes=3, tsm=True)
-  shapes = jax.eval_shape(model.init, jax.random.key(0), np.zeros(SHAPE, np.float32))
+def original(shapes, start="", net="", head="fc"):
+  """Drawn arrays under torch's names."""
   rng, arrays = np.random.default_rng(0), {f"{start}bn1.num_batches_tracked": np.array(1.0, np.float32)}
   words = {"scale": "weight", "kernel": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
   for kind in shapes:
@@ -70,11 +67,50 @@ def test_an_image_model_and_a_shifted_one_load_into_a_model_with_the_shift(start
       layer = f"{layer}{net}" if layer == "conv1" and block != "stem" else layer
       value = rng.normal(size=leaf.shape).astype(np.float32)
       value = np.moveaxis(value, (-1, -2), (0, 1)) if last == "kernel" else value
-      place = (head if net else start + head) if block == "head" else f"{start}{theirs}{layer}"
-      arrays[f"{place}.{words[last]}"] = np.ascontiguousarray(value)
-  save_file(arrays, tmp_path / "resnet.safetensors")
-  _, report = convert.load(shapes, str(tmp_path / "resnet.safetensors"), model=model)
+      arrays[f"{head if block == 'head' else f'{start}{theirs}{layer}'}.{words[last]}"] = np.ascontiguousarray(value)
+  return arrays
+
+
+def load(path, arrays, tsm=False, keep_init=()):
+  """Variables and report."""
+  model = make("resnet", variant="tiny", num_classes=3, tsm=tsm)
+  save_file(arrays, path)
+  empty = jax.eval_shape(model.init, jax.random.key(0), np.zeros(SHAPE, np.float32))
+  return convert.load(empty, str(path), model=model, keep_init=keep_init)
+
+
+@functools.cache
+def tiny_shapes():
+  return jax.eval_shape(make("resnet", variant="tiny", num_classes=3).init, jax.random.key(0),
+                        np.zeros(SHAPE, np.float32))
+
+
+@pytest.mark.parametrize(("start", "net", "head"), [
+    ("", "", "fc"), ("module.", "", "module.fc"),
+    ("state_dict/module.base_model.", ".net", "state_dict/module.new_fc")])
+def test_an_image_model_and_a_shifted_one_load_into_a_model_with_the_shift(start, net, head, tmp_path):
+  arrays = original(tiny_shapes(), start, net, head)
+  _, report = load(tmp_path / "resnet.safetensors", arrays, tsm=True)
   assert not report.unused and not report.left_at_init and len(report.loaded) == len(arrays) - 1
+
+
+VISSL = "classy_state_dict/base_model/model/"
+
+
+@pytest.mark.parametrize(("start", "head", "others"), [
+    ("backbone_img.model.", "backbone_img.global_embedder", ("backbone_text.model.encoder.layer.0.output.dense.bias",)),
+    (VISSL + "trunk/_feature_blocks.", VISSL + "heads/0.clf.0", (
+        "classy_state_dict/optimizer/optim/state/0/momentum_buffer",
+        "loss/moco_encoder.0._feature_blocks.bn1.weight"))])
+def test_surgical_trunks_are_torchvisions_under_names_of_their_own(start, head, others, tmp_path):
+  want, _ = load(tmp_path / "a.safetensors", original(tiny_shapes()))
+  arrays = original(tiny_shapes(), start, head=head)
+  arrays |= {name: np.zeros(8, np.float32) for name in others}  # text, training
+  got, report = load(tmp_path / "b.safetensors", arrays, keep_init=("head/.*",))
+  assert {name for name, _ in report.unused} == {*others, *((f"{head}.weight", f"{head}.bias") if "clf" in head else (
+      "head/label/kernel", "head/label/bias"))}
+  jax.tree.map(np.testing.assert_array_equal, {**got["params"], "head": 0}, {**want["params"], "head": 0})
+  jax.tree.map(np.testing.assert_array_equal, got["batch_stats"], want["batch_stats"])
 
 
 def test_a_resnet_inflates_into_its_sister_in_three_dimensions():

