@@ -13,6 +13,7 @@ import ml_dtypes
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
+from flax import serialization
 from safetensors.numpy import save_file
 
 from vft.convert import formats
@@ -322,6 +323,27 @@ def test_orbax_folders(tmp_path):
   refuse(tmp_path / "empty", "without a checkpoint of orbax")
 
 
+@pytest.mark.parametrize("keys", [("params",), ("optimizer", "target")])
+def test_files_of_flax(tmp_path, keys):
+  pieces = {"__msgpack_chunked_array__": True, "shape": {"0": 2, "1": 12}, "chunks": {"0": BASE[:9], "1": BASE[9:]}}
+  tree = {"a": {"kernel": pieces}, "b": BASE[:3].astype(ml_dtypes.bfloat16)}  # as arrays beyond 1 GB are cut
+  for key in reversed(keys):
+    tree = {key: tree, "state": {"mu": BASE}} if key == "target" else {key: tree}
+  (tmp_path / "checkpoint").write_bytes(serialization.to_bytes({**tree, "opt_state": {"0": {"mu": BASE}}, "step": 3}))
+  found = formats.read(tmp_path / "checkpoint")
+  assert found.kind == "msgpack" and not found.own
+  prefix = "params/" if "params" in keys else ""
+  same(found.arrays, {f"{prefix}a/kernel": BASE.reshape(2, 12), f"{prefix}b": BASE[:3]})
+
+
+@pytest.mark.parametrize("content", [
+    b"\xdf\xff\xff\xff\xff", b"\x81\xa1a" + b"\x81\xa1a" * 5000, b"\x81\xa1a\xc7\x05\x01\x93\x91\x02\xa1O\xc4\x00",
+    b"\x81\xa1a\xc7\x0a\x01\x93\x91\xcf" + b"\x7f" * 8, b"\x81\xa1a\x01"])
+def test_a_flax_file_that_lies_is_refused(tmp_path, bounded, content):
+  (tmp_path / "checkpoint").write_bytes(content)
+  refuse(tmp_path / "checkpoint")
+
+
 @pytest.mark.parametrize(("content", "words"), [
     (b"<!DOCTYPE html><html>", "is a web page"), (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
     (b"\x1f\x8b\x08", "packed archive"), (b"", "damaged"), (b"hello world, no weights here", "damaged")])
@@ -342,6 +364,7 @@ def test_damaged_files_are_an_error_of_ours_and_never_another(tmp_path, bounded)
   save_file({"a": BASE, "b": BASE[:2]}, tmp_path / "w.safetensors")
   np.savez(tmp_path / "w.npz", a=BASE)
   (tmp_path / "w.pkl").write_bytes(pickle.dumps({"a": BASE}))
+  (tmp_path / "w.msgpack").write_bytes(serialization.to_bytes({"a": BASE}))
   for source in (FILES / "zip.pth", FILES / "old.pth", *tmp_path.glob("w.*")):
     whole = source.read_bytes()
     for _ in range(150):

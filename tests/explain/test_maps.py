@@ -14,7 +14,7 @@ from vft.tasks import Task
 
 TASK = Task(classes=("a", "b", "c"))
 SHAPE = (1, 8, 32, 32, 3)
-ATTENDING = ("vivit", "timesformer", "videomae")
+ATTENDING = ("vivit", "vivit_fe", "timesformer", "videomae")
 
 
 @functools.cache
@@ -77,6 +77,14 @@ def test_rollout_of_divided_attention_is_that_of_whole_matrices():
     for one in (over_space, over_time):
       row = row @ (one + np.eye(1 + t * n)) / 2
   np.testing.assert_allclose(attention.rollout(s, clip()).ravel(), row[0, 1:], rtol=1e-4)
+
+
+def test_rollout_of_space_and_then_time_is_the_product_of_their_rows():
+  s, eye = subject("vivit_fe"), np.eye(5)
+  time = (scores_of(s, "attention", "time_block_00").mean(1)[0] + eye)[0, 1:] / 2  # (T',), of the class token
+  space = [(scores_of(s, "attention", f"block_{i:02}").mean(1) + eye) / 2 for i in (0, 1)]  # (T', 1 + H'W', ...)
+  want = time[:, None] * (space[1] @ space[0])[:, 0, 1:]
+  np.testing.assert_allclose(attention.rollout(s, clip()).reshape(4, 4), want, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", ATTENDING)

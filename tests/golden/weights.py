@@ -1,5 +1,6 @@
 """Seeded arrays under the names and in the shapes of an original's weights: the same in every environment."""
 import math
+import re
 
 import numpy as np
 
@@ -11,13 +12,14 @@ def make_weights(shapes: dict[str, tuple[int, ...]], seed: int) -> dict[str, np.
   random, out = np.random.RandomState(seed), {}
   for name, shape in shapes.items():
     values = random.standard_normal(shape).astype(np.float32)
-    last = name.rsplit(".", 1)[-1]
-    if last == "running_var" or (len(shape) == 1 and last == "weight"):
+    last = re.split(r"[./]", name)[-1]
+    if last == "running_var" or (len(shape) == 1 and last in ("weight", "scale")):
       values = 1 + 0.1 * np.abs(values)
     elif len(shape) < 2 or last in ("running_mean", "bias"):
       values = 0.1 * values
     else:
-      values = values / math.sqrt(math.prod(shape[:-1] if name.endswith(":0") else shape[1:]))  # Keras: width last
+      width_last = name.endswith((":0", "/kernel"))  # Keras, flax
+      values = values / math.sqrt(math.prod(shape[:-1] if width_last else shape[1:]))
     out[name] = values.astype(np.float32)
   return out
 

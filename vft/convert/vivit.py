@@ -1,7 +1,7 @@
 """ViViT as transformers writes it (names in files and, since version 5, others in memory) and as Scenic does -> ours.
 
 Scenic's names are those of the script that made transformers' weights (convert_vivit_flax_to_pytorch.py) and of
-scenic/projects/vivit/model.py; no published file was seen. The factorised encoders are not covered. An image ViT under
+scenic/projects/vivit/model.py; no published file was seen. The factorised encoder is vivit_fe.py's. An image ViT under
 the same names (Scenic's ViT, transformers' `vit.`) is loaded too: its kernel is inflated and its positions are repeated
 over time, as in arXiv:2103.15691, sec. 3.4.
 """
@@ -15,21 +15,28 @@ TORCH = r"(?:module\.|model\.|vivit\.|vit\.|embeddings\.)*"
 EMBED = TORCH + r"(?:vivit\.embeddings\.)?"
 LAYER = TORCH + r"(?:vivit\.)?(?:encoder\.layer|layers)\.(\d+)\."
 FLAX = r"(?:(?:optimizer/)?target/|params/)?"
-FLAX_BLOCK = FLAX + r"Transformer/encoderblock_(\d+)/"
-FLAX_ATTENTION = FLAX_BLOCK + r"MultiHeadDotProductAttention_0/"
+HEAD = 64  # channels of a head, of every published size
 
 
 @undone_by(lambda array: array[None, None])
 def vector(array: np.ndarray) -> np.ndarray:
-  """(1, 1, D), or a bias (heads, D / heads) -> (D,)."""
+  """(1, 1, D) -> (D,)."""
   return array.reshape(-1)
 
 
-def joint_heads(array: np.ndarray) -> np.ndarray:
+@undone_by(lambda array: array.reshape(-1, HEAD))
+def bias_of_heads(array: np.ndarray) -> np.ndarray:
+  """(heads, D / heads) -> (D,)."""
+  return array.reshape(-1)
+
+
+@undone_by(lambda array: array.reshape(len(array), -1, HEAD))
+def to_heads(array: np.ndarray) -> np.ndarray:
   """(D, heads, D / heads) -> (D, D)."""
   return array.reshape(len(array), -1)
 
 
+@undone_by(lambda array: array.reshape(-1, HEAD, array.shape[-1]))
 def from_heads(array: np.ndarray) -> np.ndarray:
   """(heads, D / heads, D) -> (D, D)."""
   return array.reshape(-1, array.shape[-1])
@@ -47,6 +54,22 @@ def positions(array: np.ndarray) -> list[np.ndarray]:
   sides = [s for s in range(1, n + 1) if n % (s * s) == 0]
   side = SPACE if SPACE in sides else min(sides, key=lambda s: abs(np.log(n / s**3)))
   return [array[0], array[1:].reshape(n // side**2, side, side, d)]
+
+
+def scenic_encoder(theirs: str, ours: str) -> tuple[Rule, ...]:
+  """Rules for the blocks and the last norm of Scenic's `Encoder`; `ours` stands before the names of ours."""
+  block, mine = theirs + r"/encoderblock_(\d+)/", ours + r"block_\1/"
+  attention = block + "MultiHeadDotProductAttention_0/"
+  projections = [rule for x in ("query", "key", "value") for rule in (
+      (attention + x + "/kernel", f"{mine}attention/{x[0]}/kernel", to_heads),
+      (attention + x + "/bias", f"{mine}attention/{x[0]}/bias", bias_of_heads))]
+  parts = ("LayerNorm_0", "norm1"), ("LayerNorm_1", "norm2"), ("MlpBlock_0/Dense_0", "mlp/fc1"), (
+      "MlpBlock_0/Dense_1", "mlp/fc2")
+  return (*projections,
+          (attention + "out/kernel", f"{mine}attention/out/kernel", from_heads),
+          (attention + "out/bias", f"{mine}attention/out/bias", same),
+          *((f"{block}{x}/(kernel|scale|bias)", rf"{mine}{y}/\2", same) for x, y in parts),
+          (theirs + "/encoder_norm/(scale|bias)", rf"{ours}norm/\1", same))
 
 
 RULES: tuple[Rule, ...] = (
@@ -67,15 +90,7 @@ RULES: tuple[Rule, ...] = (
     (FLAX + r"embedding/(kernel|bias)", r"embed/\1", same),
     (FLAX + r"cls", "embed/cls_token", vector),
     (FLAX + r"Transformer/posembed_input/pos_embedding", ("embed/cls_position", "embed/pos_joint"), positions),
-    (FLAX_BLOCK + r"LayerNorm_0/(scale|bias)", r"block_\1/norm1/\2", same),
-    (FLAX_BLOCK + r"LayerNorm_1/(scale|bias)", r"block_\1/norm2/\2", same),
-    (FLAX_ATTENTION + r"([qkv])(?:uery|ey|alue)/kernel", r"block_\1/attention/\2/kernel", joint_heads),
-    (FLAX_ATTENTION + r"([qkv])(?:uery|ey|alue)/bias", r"block_\1/attention/\2/bias", vector),
-    (FLAX_ATTENTION + r"out/kernel", r"block_\1/attention/out/kernel", from_heads),
-    (FLAX_ATTENTION + r"out/bias", r"block_\1/attention/out/bias", same),
-    (FLAX_BLOCK + r"MlpBlock_0/Dense_0/(kernel|bias)", r"block_\1/mlp/fc1/\2", same),
-    (FLAX_BLOCK + r"MlpBlock_0/Dense_1/(kernel|bias)", r"block_\1/mlp/fc2/\2", same),
-    (FLAX + r"Transformer/encoder_norm/(scale|bias)", r"norm/\1", same),
+    *scenic_encoder(FLAX + "Transformer", ""),
     (FLAX + r"output_projection/(kernel|bias)", r"head/label/\1", same),
     (r"optimizer/state/.*", (), same),
 )

@@ -37,25 +37,61 @@ def _map(subject: Subject, video: np.ndarray, gradient: bool) -> np.ndarray:
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def _attended(model: Any, target: Target, gradient: bool, variables: Any, video: jax.Array) -> jax.Array:
   found, grid = _layers(model, target, variables, video)
+  size = model.variants[model.variant]
+  later = getattr(size, "time_depth", 0)  # layers over time alone, after all of those over space
+  if later:
+    places = video.shape[2] // size.patch, video.shape[3] // size.patch
+    return _in_turn(model, found[:-later], found[-later:], (len(video), grid[0], *places), gradient)
   (b, t), (rows, n) = (len(video), grid[0]), found[-1][1].shape[:2]  # keys: a pooler has one query only
   divided = model.family == "timesformer"  # its class token is one of the clip, in all frames' attention
   if divided:
     rows, n = b, 1 + t * grid[1] * grid[2]
   prefix = n - b * t * grid[1] * grid[2] // rows
   pooler = found[-1][0].shape[1] != found[-1][1].shape[1]
-  reads_first = model.spec.kind != "attentive" and model.spec.pool.startswith("cls")
+  reads_first = _reads_first(model)
   if pooler:  # a learned query reads the frame; other heads read past it
     *found, last = found
     start = _pass(jnp.ones((rows, 1)), last, gradient) if reads_first else jnp.full((rows, n), 1 / n)
   else:
-    reads = np.zeros(n) + (np.arange(n) == 0 if reads_first and prefix else (np.arange(n) >= prefix) / (n - prefix))
-    start = jnp.broadcast_to(jnp.asarray(reads, jnp.float32).reshape(1, n), (rows, n))
+    start = _start(reads_first, rows, n, prefix)
   row = start
   for i in reversed(range(len(found))):
     passed = (_divided(row, found[i], gradient, t, i % 2 == 0) if divided else _pass(row, found[i], gradient))
     row = row + passed if gradient else (row + passed) / 2
   row = row - start if gradient and not pooler else row
   return row[:, prefix:].reshape(b, *grid)
+
+
+def _reads_first(model: Any) -> bool:
+  """Whether the head stands on the class token."""
+  return model.spec.kind != "attentive" and model.spec.pool.startswith("cls")
+
+
+def _start(first: bool, rows: int, n: int, prefix: int) -> jax.Array:
+  """(rows, n): all at the first token, or shared among those that are not of the prefix."""
+  reads = np.zeros(n) + (np.arange(n) == 0 if first and prefix else (np.arange(n) >= prefix) / (n - prefix))
+  return jnp.broadcast_to(jnp.asarray(reads, jnp.float32).reshape(1, n), (rows, n))
+
+
+def _in_turn(model: Any, space: list[Layer], time: list[Layer], shape: tuple[int, int, int, int],
+             gradient: bool) -> jax.Array:
+  """The map (B, T', H', W') where layers over time see one class token of each time, or each place by itself."""
+  (b, t), n = shape[:2], shape[2] * shape[3]
+  tokens = space[0][1].shape[1] > n
+
+  def through(row: jax.Array, layers: list[Layer]) -> jax.Array:
+    for layer in reversed(layers):
+      passed = _pass(row, layer, gradient)
+      row = row + passed if gradient else (row + passed) / 2
+    return row
+  if tokens:
+    row = through(_start(_reads_first(model), b, 1 + t, 1), time)[:, 1:]  # (B, T')
+    row = through(jnp.pad(row.reshape(b * t, 1), ((0, 0), (0, n))), space)[:, 1:]
+    return row.reshape(shape)
+  start = jnp.full((b * n, t), 1 / (n * t))
+  row = through(start, time).reshape(b, n, t).swapaxes(1, 2).reshape(b * t, n)
+  row = through(row, space)
+  return (row - start[0, 0] if gradient else row).reshape(shape)
 
 
 def _layers(model: Any, target: Target, variables: Any, video: jax.Array) -> tuple[list[Layer], tuple[int, int, int]]:

@@ -19,6 +19,7 @@ from vft.models.video_resnet import VideoResNet
 from vft.models.videomae import VideoMAE
 from vft.models.vit import ViT
 from vft.models.vivit import ViViT
+from vft.models.vivit_fe import ViViTFE
 from vft.models.vjepa2 import VJEPA2
 from vft.models.x3d import X3D
 
@@ -32,6 +33,7 @@ FAMILIES: dict[str, type[VideoModel]] = {
     "vgg16": VGG16,
     "timesformer": TimeSformer,
     "vivit": ViViT,
+    "vivit_fe": ViViTFE,
     "mvit": MViT,
     "swin": VideoSwin,
     "vjepa2": VJEPA2,

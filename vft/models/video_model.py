@@ -38,7 +38,7 @@ class VideoModel(nn.Module):
   options: ClassVar[tuple[str, ...]] = ()  # fields of the family that model.options may set
   original: ClassVar[Spec] = Spec()  # the published classifier; its `pool` and `norm` are the default of every head
   classes: ClassVar[int] = 0  # of the published classifier; 0 = none is published
-  residual: ClassVar[str] = ""  # how the names of blocks with residual branches begin; "" = there are none
+  residual: ClassVar[str] = ""  # part of the names of blocks with residual branches; "" = there are none
 
   @classmethod
   def statistics(cls, variant: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -84,7 +84,7 @@ class VideoModel(nn.Module):
 
   def block_drop(self, block: str) -> float:
     """Drop path of one residual block: from 0 at the first to `drop_path` at the last; 0 of one that is frozen."""
-    residual = [name for name in self.blocks if name.startswith(self.residual)]
+    residual = [name for name in self.blocks if self.residual in name]
     share = residual.index(block) / max(len(residual) - 1, 1)
     return self.drop_path * share if block in self.trained_blocks else 0.0
 

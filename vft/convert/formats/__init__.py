@@ -11,6 +11,7 @@ from vft.convert.formats import arrays, npz_files, pickles, safetensors_files, t
 from vft.errors import WeightsError
 
 OWN = "vft"  # the key of a safetensors file's metadata that marks ours; its value is JSON
+MSGPACK = [bytes([byte]) for byte in (*range(0x81, 0x90), 0xde, 0xdf)]  # a map; an empty one would begin as pickles do
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +19,7 @@ class File:
   """Arrays under the names of the file; `own` ones, of `vft weights convert`, are under our names."""
   arrays: dict[str, np.ndarray]
   own: bool = False
-  kind: str = ""  # safetensors | torch | hdf5 | npz | orbax | pickle
+  kind: str = ""  # safetensors | torch | hdf5 | npz | orbax | msgpack | pickle
   family: str = ""
   variant: str = ""
   labels: tuple[str, ...] = ()
@@ -91,6 +92,9 @@ def _read(path: Path) -> File:
     if start[8:9] == b"{" or path.suffix == ".safetensors":
       found, metadata = safetensors_files.read(path, file)
       return _own(found, metadata)
+    if start[:1] in MSGPACK:
+      from vft.convert.formats import msgpack_files
+      return File(msgpack_files.read(path), kind="msgpack")
     tree = pickles.Unpickler(file).load()
     if tree == torch_files.MAGIC:
       return File(torch_files.read_old(path, file), kind="torch")
