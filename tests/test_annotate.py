@@ -12,6 +12,8 @@ from tests.s3 import BUCKET, server  # noqa: F401
 from vft import predict, run, storage
 from vft.errors import ConfigError, DataError
 from vft.predict import annotate
+from vft.predict.lines import Lines
+from vft.tasks import Task
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +47,27 @@ def test_a_video_is_shown_whole_with_a_mark_that_moves(finished, tmp_path):
   inside = panel[:, top + 4:bottom - 4, left:right].min(axis=(1, 3))  # white only where the mark is
   np.testing.assert_allclose(inside.argmax(axis=1), (right - left) * np.arange(40) / 40, atol=4)
   assert (np.abs(panel[0, 8:32, 8:120] - panel[0, 2, 2]).max(-1) > 100).sum() > 50  # a label is written
+
+
+def test_each_task_has_a_panel_with_its_thresholds(finished, tmp_path):
+  config = predict.kept.load_config(finished[0])
+  write_clip(tmp_path / "v.mp4", frames(8, step=5))
+  wanted = Task("label", classes=("a", "b")), Task("tags", "multi", ("t", "u", "v"))
+  said = Lines([str(tmp_path / "v.mp4")], np.zeros(1), np.ones(1), {"label": np.array([[0.7, 0.3]]),
+                                                                    "tags": np.array([[0.9, 0.5, 0.1]])}, {})
+  rows, seen = np.zeros(1, int), []
+  for cuts in ({}, {"label": 0.2, "tags": [0.8, 0.6, 0.4]}):
+    annotate.write(tmp_path / "out.mp4", tmp_path / "v.mp4", said, rows, wanted, cuts, config)
+    seen.append(shown(tmp_path / "out.mp4"))
+  assert seen[0].shape[1] == annotate.SIDE + 2 * annotate.PANEL
+  changed = np.abs(seen[1] - seen[0])[0].max(axis=-1) > 60
+  one, two = changed[annotate.SIDE:][:annotate.PANEL], changed[-annotate.PANEL:]
+  left, top, right, bottom = annotate.CURVE
+  for panel, cuts in ((one, [0.2]), (two, [0.8, 0.6, 0.4])):
+    rows = np.flatnonzero(panel[top + 2:bottom - 2, left + 4:right - 4].sum(axis=1) > 60)
+    for cut in cuts:
+      assert np.abs(rows + 2 - (bottom - top) * (1 - cut)).min() <= 1
+  assert one[8:32, 8:120].sum() > 20  # "a" has become "b"
 
 
 def test_a_file_that_is_there_stays(finished, tmp_path):

@@ -95,8 +95,8 @@ def test_a_long_video_in_windows_smoothed_and_as_segments(finished, tmp_path):
   assert found.start_s[0] == soft.start_s[0] and found.end_s.iloc[-1] == soft.end_s.iloc[-1]
   assert found.start_s.tolist()[1:] == found.end_s.tolist()[:-1] and found.lines.sum() == len(soft)
   of_segment = np.repeat(np.arange(len(found)), found.lines)
-  assert found.predicted[of_segment].tolist() == soft.predicted.tolist()
-  p = np.where(soft.predicted == "fast", soft.p_fast, soft.p_slow)
+  assert found.predicted[of_segment].tolist() == soft.at_threshold.tolist()
+  p = np.where(soft.at_threshold == "fast", soft.calibrated_fast, soft.calibrated_slow)
   np.testing.assert_allclose(found.probability, [p[of_segment == i].mean() for i in range(len(found))], atol=2e-4)
 
 
@@ -155,3 +155,29 @@ def test_what_cannot_be_asked_for_is_said_before_anything_is_read(finished, aske
   folder, _, data = finished
   with pytest.raises(error, match=words):
     table(folder, [data / "p0_0.mp4"], tmp_path / "out.csv", **asked)
+
+
+def test_segments_are_decided_at_the_thresholds_of_validation():
+  given = lines(["x"] * 4, range(4), of_b(0.2, 0.4, 0.45, 0.1))
+  got = smoothing.segments(given, [AB], 1.0, {"label": 0.4})
+  assert got[["predicted", "lines"]].to_numpy().tolist() == [["a", 1], ["b", 2], ["a", 1]]
+  task = Task("tags", "multi", ("t", "u"))
+  given = Lines(["x"] * 3, np.arange(3.0), np.arange(3) + 1.0, {"tags": np.array([[0.4, 0.6], [0.2, 0.9], [0.4, 0.5]])},
+                {})
+  got = smoothing.segments(given, [task], 1.0, {"tags": [0.3, 0.8]})
+  assert got[["predicted", "start_s", "end_s"]].to_numpy().tolist() == [
+      ["t", "0.000", "1.000"], ["u", "1.000", "2.000"], ["t", "2.000", "3.000"]]
+
+
+def test_the_segments_of_a_run_are_its_lines_at_the_threshold(finished, tmp_path):
+  rng = np.random.default_rng(2)
+  write_clip(tmp_path / "long.mp4", np.concatenate([tiny.disc(rate, rng) for rate in (0.9, 0.3, 0.9, 0.3)]), fps=16)
+  folder, video = shutil.copytree(finished[0], tmp_path / "run"), tmp_path / "long.mp4"
+  raw = table(folder, [video], tmp_path / "raw.csv", stride_s=0.5)
+  entries = json.loads((folder / "calibration.json").read_text())
+  entries["label"]["thresholds"] = [float(raw.calibrated_slow.max())]  # one line reaches it
+  (folder / "calibration.json").write_text(json.dumps(entries))
+  said = table(folder, [video], tmp_path / "raw.csv", stride_s=0.5).at_threshold
+  found = table(folder, [video], tmp_path / "segments.csv", stride_s=0.5, segments=True)
+  assert found.predicted[np.repeat(np.arange(len(found)), found.lines)].tolist() == said.tolist()
+  assert set(found.predicted) >= {"fast"} and found.lines.sum() == len(raw)

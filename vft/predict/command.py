@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from ml_collections import ConfigDict
 
-from vft import coverage, mirror, sharding, shards, storage
+from vft import calibration, coverage, mirror, sharding, shards, storage
 from vft.errors import ConfigError, DataError
 from vft.predict import annotate, kept, smoothing
 from vft.predict import lines as lines_of
@@ -41,7 +41,8 @@ def predict_files(workdir: str, paths: list[str], output: str, shard: shards.Sha
 
   What else is `asked` for: with a coverage come conformal sets, as `coverage.columns`, and standard error has how well
   they did on test; segments or patients take the place of the lines, see `smoothing.segments` and `lines.pooled`;
-  `annotate.write_all` makes a picture of each video.
+  `annotate.write_all` makes a picture of each video. Segments and pictures are of calibrated
+  probabilities, decided at the thresholds of validation, where the run has those.
 
   >>> predict_files("run", ["p0_0.mp4"], "predictions.csv")
   >>> pd.read_csv("predictions.csv").columns.tolist()[:5]
@@ -79,11 +80,13 @@ def _table(work: Work, videos: list[Video]) -> tuple[str, dict[Video, str]]:
   lines = lines_of.of_files(videos, config, wanted, begin, sharding.make_mesh())
   if asked.smooth_s:
     lines = smoothing.smooth(lines, asked.smooth_s)
+  decided, thresholds = lines_of.calibrated(lines, entries), {t: calibration.thresholds(e) for t, e in entries.items()}
   if asked.annotate:
-    lines.unread.update(annotate.write_all(asked.annotate, annotate.names(work.videos), videos, lines, wanted, config))
+    lines.unread.update(annotate.write_all(asked.annotate, annotate.names(work.videos), videos, decided, wanted,
+                                           thresholds, config))
   if asked.segments:
     step_s = config.data.stride_s if config.sequence.unit == "clip" else 1 / config.sequence.fps
-    table = smoothing.segments(lines, wanted, step_s)
+    table = smoothing.segments(decided, wanted, step_s, thresholds)
   elif asked.group:
     owners = dict(zip(map(str, work.videos), work.owners, strict=True))
     table = lines_of.pooled(lines, owners, wanted, entries, work.sets)

@@ -59,14 +59,21 @@ def _of_sequences(videos: list[Video], config: ConfigDict, wanted: tuple[tasks.T
   return Lines(rows.path.tolist(), starts, starts + 1 / config.sequence.fps, found.outputs, unread)
 
 
+def calibrated(lines: Lines, entries: dict[str, dict[str, Any]]) -> Lines:
+  """The same with calibrated probabilities, for the tasks that have an entry."""
+  outputs = {name: calibration.apply(values, entries[name]) if name in entries else values
+             for name, values in lines.outputs.items()}
+  return dataclasses.replace(lines, outputs=outputs)
+
+
 def table(lines: Lines, wanted: tuple[tasks.Task, ...], entries: dict[str, dict[str, Any]], sets: coverage.Entries,
           level: str) -> pd.DataFrame:
   """path, start_s, end_s, kept.columns and, where there are such entries, calibrated ones and sets of this `level`."""
   times = {} if lines.start_s is None or lines.end_s is None else {
       "start_s": [f"{t:.3f}" for t in lines.start_s], "end_s": [f"{t:.3f}" for t in lines.end_s]}
   out = lines.outputs
-  calibrated = {t.name: calibration.apply(out[t.name], entries[t.name]) for t in wanted if t.name in entries}
-  return pd.DataFrame({"path": lines.path, **times, **_columns(wanted, out, calibrated, entries, sets, level)})
+  after = {t.name: calibration.apply(out[t.name], entries[t.name]) for t in wanted if t.name in entries}
+  return pd.DataFrame({"path": lines.path, **times, **_columns(wanted, out, after, entries, sets, level)})
 
 
 def pooled(lines: Lines, groups: dict[str, str], wanted: tuple[tasks.Task, ...], entries: dict[str, dict[str, Any]],
@@ -81,11 +88,11 @@ def pooled(lines: Lines, groups: dict[str, str], wanted: tuple[tasks.Task, ...],
     assert found is not None
     return found[0]
   outputs = {name: mean(values) for name, values in lines.outputs.items()}
-  calibrated = {t.name: mean(calibration.apply(lines.outputs[t.name], entries[t.name])) for t in wanted
-                if t.name in entries}
+  after = {t.name: mean(calibration.apply(lines.outputs[t.name], entries[t.name])) for t in wanted
+           if t.name in entries}
   names, counts = np.unique(np.array(named, str), return_counts=True)
   return pd.DataFrame({"group": names, "lines": counts,
-                       **_columns(wanted, outputs, calibrated, entries, sets, "patient")})
+                       **_columns(wanted, outputs, after, entries, sets, "patient")})
 
 
 def _columns(wanted: tuple[tasks.Task, ...], outputs: dict[str, np.ndarray], calibrated: dict[str, np.ndarray],
