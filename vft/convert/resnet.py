@@ -3,7 +3,8 @@
 SurgVLP, HecVL and PeskaVLP (https://github.com/CAMMA-public/SurgVLP): `backbone_img.model.` is torchvision's ResNet-50,
 `global_embedder` a layer to 768 that stands beside the text, so `head/label` of 768 "classes" is that embedding; the
 BERT of the text, `backbone_text.`, is not used. SelfSupSurg (https://github.com/CAMMA-public/SelfSupSurg) are
-checkpoints of VISSL, whose trunk is torchvision's too (`_feature_blocks.`); a classifier is not among them.
+checkpoints of VISSL, whose trunk is torchvision's too (`_feature_blocks.`; VISSL's own, saved as its hooks save it,
+and ours gave the same features to 6e-7, once); no file has a classifier.
 """
 from vft.convert.rules import Rule, torch_batch_norm, torch_kernel, torch_layer
 
