@@ -45,8 +45,9 @@ def _data(seen: Seen, source: str, root: str) -> list[Line]:
   if seen.official:
     return [*lines, Line("c.data.official = True", f"the splits that the source brings: {counts}")]
   if seen.grouped_by == "video":
-    lines.append(Line("", "No patients are known: one may be in train and in test, which flatters. A column `group` "
-                      "keeps them apart"))
+    cure = "dicom: instead of folder: reads them from the headers" if seen.dicom and source.startswith("folder:") else (
+        "A column `group` keeps them apart")
+    lines.append(Line("", f"No patients are known: one may be in train and in test, which flatters. {cure}"))
   lines.append(Line("c.data.split = (0.6, 0.15, 0.25)", f"of {seen.groups} {seen.grouped_by}s, each in one split: "
                     f"clips {counts}"))
   if seen.groups < 60:

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from vft import tasks
 from vft.data import manifest as manifests
 from vft.data import readers
+from vft.data.readers import Content
 from vft.data.sources import Source, open_source
 from vft.errors import DataError
 
@@ -42,6 +43,7 @@ class Seen:
   borders: float  # share of videos with black borders
   stills: float  # share of videos with one frame
   burned_in: int
+  dicom: bool = False  # the first video is one
   values: tuple[float, float, float] = (0.0, 0.0, 0.0)  # least, median and largest of a number to predict
 
 
@@ -84,7 +86,15 @@ def gather(result: dict[str, Any], output: Path, config: ConfigDict, column: str
       (int(files.width.max()), int(files.height.max())), _is_grey(source, table.drop_duplicates("path"), config),
       float((files[["left", "top", "right", "bottom"]].astype(float).max(axis=1) >= BORDER).mean()),
       float(files.notes.str.contains("one frame").mean()), int((files.burned_in.astype(str) == "True").sum()),
+      _is_dicom(source.read(str(table.path.iloc[0]))),
       (float(numbers.min()), float(numbers.median()), float(numbers.max())))
+
+
+def _is_dicom(content: Content) -> bool:
+  if not isinstance(content, str | bytes) or (isinstance(content, str) and Path(content).is_dir()):
+    return False
+  with readers.open_bytes(content) as file:
+    return file.read(132)[128:] == b"DICM"
 
 
 def _is_grey(source: Source, videos: pd.DataFrame, config: ConfigDict) -> bool:

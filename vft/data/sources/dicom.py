@@ -13,6 +13,7 @@ from vft import storage
 from vft.data.sources.csv_list import CsvSource
 from vft.data.sources.folder import FolderSource
 from vft.data.sources.layout import Layout
+from vft.errors import DataError
 
 if TYPE_CHECKING:
   import pandas as pd
@@ -27,7 +28,12 @@ class DicomSource(Layout):
   def rows(self) -> pd.DataFrame:
     """Raises DataError as CsvSource and FolderSource do. A group column of the CSV file is hashed, too."""
     from vft.data.dicom_identity import patient_of, pseudonym
-    rows = self._inner().rows()
+    inner = self._inner()
+    try:
+      rows = inner.rows()
+    except DataError as e:
+      raise e if isinstance(inner, CsvSource) else DataError(
+          f"{e}\nOr write {storage.join(self.folder, 'labels.csv')} with columns path and label.") from None
     rows = rows[[PurePath(str(p)).name.upper() != "DICOMDIR" for p in rows.path]].reset_index(drop=True)
     paths = dict.fromkeys(rows.path)
     by_header = {path: patient_of(self.read(path)) for path in paths}
