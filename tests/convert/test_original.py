@@ -44,7 +44,8 @@ def test_names_shapes_and_bits_are_those_of_the_original(stem):
   for name, array in ours.items():
     np.testing.assert_array_equal(again[name], array, strict=True)
   if stem not in OTHERS:
-    want = {in_file(stem, name): array for name, array in theirs.items() if not name.endswith("mask_token")}
+    unkept = ("mask_token", "time_encoder.pe")  # the second is a table of sines, which no model of ours holds
+    want = {in_file(stem, name): array for name, array in theirs.items() if not name.endswith(unkept)}
     assert back.keys() == want.keys()
     for name, array in want.items():
       np.testing.assert_array_equal(back[name], array, strict=True)
@@ -66,7 +67,8 @@ def test_every_family_with_a_head_of_its_own_is_read_back_bit_for_bit(name, tmp_
   flat = {k: x.shape for tree in shapes.values() for k, x in trees.flatten(tree).items()}
   arrays = {k: rng.normal(size=shape).astype(np.float32) for k, shape in flat.items()}
   back, left = convert.to_original(name, arrays)
-  assert all(kept.startswith("head/") for kept in left) and "head/grade/kernel" in left
+  own = "hidden_00" if name == "panecho" else "grade"  # its original has a layer for every task
+  assert all(kept.startswith("head/") for kept in left) and f"head/{own}/kernel" in left
   save_file(back, tmp_path / "model.safetensors")
   loaded, report = convert.load(shapes, str(tmp_path / "model.safetensors"), model=model)
   assert not report.left_at_init and not report.unused

@@ -11,7 +11,7 @@ from tests import drawn
 from vft import trees
 from vft.models import FAMILIES, make, pooling
 
-PER_FRAME = ("vgg16", "efficientnet_lite", "resnet", "vit")  # with mean pooling these know no order of frames
+PER_FRAME = ("vgg16", "efficientnet_lite", "resnet", "vit", "convnext")  # with mean pooling these know no order
 SHAPE = (1, 4, 32, 32, 3)
 
 

@@ -8,10 +8,12 @@ import numpy as np
 
 from vft import trees
 from vft.convert import (
+  convnext,
   efficientnet_lite,
   formats,
   i3d,
   mvit,
+  panecho,
   registry,
   resnet,
   rules,
@@ -47,6 +49,8 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "vjepa2": vjepa2.RULES,
     "slowfast": slowfast.RULES,
     "x3d": x3d.RULES,
+    "convnext": convnext.RULES,
+    "panecho": panecho.RULES,
 }
 WRITTEN: dict[str, Callable[[Collection[str]], tuple[Rule, ...]]] = {  # of several originals, that of these names
     "vit": vit.written, "video_resnet": video_resnet.written, "vgg16": lambda _: vgg16.TORCHVISION}

@@ -189,6 +189,14 @@ ENTRIES = (
           ("l_ssv2", "L/16x2", "vitl-fpc16-256-ssv2", "Something-Something v2 top-1 73.7 %"),
           ("l_diving48", "L/16x2", "vitl-fpc32-256-diving48", "Diving48 top-1 89.0 %"),
           ("g_ssv2", "g/16x2", "vitg-fpc64-384-ssv2", "Something-Something v2 top-1 77.3 %"))),
+    *(_torchvision(f"convnext_{variant}_imagenet", "convnext", variant.upper(), f"convnext_{file}.pth",
+                   f"ImageNet top-1 {figure} %: torchvision 0.29.1, models/convnext.py, acc@1", megabytes, False)
+      for variant, file, figure, megabytes in (
+          ("t", "tiny-983f1562", 82.52, 109.119), ("s", "small-0c510722", 83.616, 191.703),
+          ("b", "base-6075fbad", 84.062, 338.064), ("l", "large-ea097f82", 84.414, 754.537))),
+    Entry(name="panecho", family="panecho", **IMAGENET_STATISTICS,
+          url="https://github.com/CarDS-Yale/PanEcho/releases/download/v1.0/panecho.pt",
+          licence="CC-BY-NC-SA-4.0 (LICENSES.md of github.com/CarDS-Yale/PanEcho)"),
     _pytorchvideo("slowfast_r50_8x8_k400", "slowfast", "R50/8x8", "SLOWFAST_8x8_R50", "76.94"),
     _pytorchvideo("slowfast_r50_4x16_k400", "slowfast", "R50/4x16", "SLOWFAST_4x16_R50", "75.34"),
     _pytorchvideo("slowfast_r101_8x8_k400", "slowfast", "R101/8x8", "SLOWFAST_8x8_R101", "77.90"),

@@ -6,9 +6,11 @@ import jax.numpy as jnp
 
 from vft.errors import ConfigError, did_you_mean
 from vft.models import heads, pooling
+from vft.models.convnext import ConvNeXt
 from vft.models.efficientnet_lite import EfficientNetLite
 from vft.models.i3d import I3D
 from vft.models.mvit import MViT
+from vft.models.panecho import PanEcho
 from vft.models.resnet import ResNet
 from vft.models.slowfast import SlowFast
 from vft.models.swin import VideoSwin
@@ -39,6 +41,8 @@ FAMILIES: dict[str, type[VideoModel]] = {
     "vjepa2": VJEPA2,
     "slowfast": SlowFast,
     "x3d": X3D,
+    "convnext": ConvNeXt,
+    "panecho": PanEcho,
 }
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 

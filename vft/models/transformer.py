@@ -10,6 +10,7 @@ from vft.models import ops
 from vft.models.layers import drop_path
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "relu": nn.relu,
     "gelu": ops.gelu,
     "gelu_tanh": nn.gelu,
     "quick_gelu": lambda x: x * nn.sigmoid(1.702 * x),  # as CLIP's
