@@ -17,6 +17,7 @@ from vft.convert import (
   registry,
   resnet,
   rules,
+  s3d,
   slowfast,
   surgery,
   swin,
@@ -51,6 +52,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "x3d": x3d.RULES,
     "convnext": convnext.RULES,
     "panecho": panecho.RULES,
+    "s3d": s3d.RULES,
 }
 WRITTEN: dict[str, Callable[[Collection[str]], tuple[Rule, ...]]] = {  # of several originals, that of these names
     "vit": vit.written, "video_resnet": video_resnet.written, "vgg16": lambda _: vgg16.TORCHVISION}

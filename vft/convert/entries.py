@@ -197,6 +197,9 @@ ENTRIES = (
     Entry(name="panecho", family="panecho", **IMAGENET_STATISTICS,
           url="https://github.com/CarDS-Yale/PanEcho/releases/download/v1.0/panecho.pt",
           licence="CC-BY-NC-SA-4.0 (LICENSES.md of github.com/CarDS-Yale/PanEcho)"),
+    _torchvision("s3d_k400", "s3d", "", "s3d-d76dad2f.pth",
+                 "Kinetics-400 top-1 68.368 %, one clip of 128 frames a video at 15 frames/s: torchvision 0.29.1, "
+                 "models/video/s3d.py, acc@1", 31.972, True),
     _pytorchvideo("slowfast_r50_8x8_k400", "slowfast", "R50/8x8", "SLOWFAST_8x8_R50", "76.94"),
     _pytorchvideo("slowfast_r50_4x16_k400", "slowfast", "R50/4x16", "SLOWFAST_4x16_R50", "75.34"),
     _pytorchvideo("slowfast_r101_8x8_k400", "slowfast", "R101/8x8", "SLOWFAST_8x8_R101", "77.90"),

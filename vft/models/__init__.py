@@ -12,6 +12,7 @@ from vft.models.i3d import I3D
 from vft.models.mvit import MViT
 from vft.models.panecho import PanEcho
 from vft.models.resnet import ResNet
+from vft.models.s3d import S3D
 from vft.models.slowfast import SlowFast
 from vft.models.swin import VideoSwin
 from vft.models.timesformer import TimeSformer
@@ -43,6 +44,7 @@ FAMILIES: dict[str, type[VideoModel]] = {
     "x3d": X3D,
     "convnext": ConvNeXt,
     "panecho": PanEcho,
+    "s3d": S3D,
 }
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 

@@ -71,10 +71,10 @@ def conv_bn(x: jax.Array, width: int, kernel: Sequence[int], strides: Sequence[i
 
 
 def padded(x: jax.Array, width: int, kernel: Sequence[int], strides: Sequence[int], bn: str, train: bool,
-           names: tuple[str, str], groups: int = 1) -> jax.Array:
+           names: tuple[str, str], groups: int = 1, epsilon: float = 1e-5) -> jax.Array:
   """`conv_bn` with torch's padding, k // 2 on both sides: SAME differs at stride 2 on even sizes."""
   return conv_bn(x, width, kernel, strides, padding=[(k // 2, k // 2) for k in kernel], groups=groups, bn=bn,
-                 train=train, names=names)
+                 train=train, epsilon=epsilon, names=names)
 
 
 def drop_path(rate: float, train: bool, x: jax.Array, name: str = "drop_path") -> jax.Array:
