@@ -123,7 +123,7 @@ def test_dark_and_print_have_colours_of_their_own_texts_of_figures_too(see, two_
 
 def test_it_shows_what_the_result_holds(see, two_runs):
   tab, result = see(two_runs[0] / "report.html"), json.loads((two_runs[0] / "result.json").read_text())
-  text = tab.locator("body").inner_text()
+  text = tab.locator("body").inner_text().replace("\u00a0", " ")
   accuracy = result["test"]["patient"]["accuracy"]
   assert f"{accuracy['value']:.2f} [{accuracy['low']:.2f}, {accuracy['high']:.2f}]" in text
   for words in ("Not for clinical decisions.", "Controls", "majority", "ROC", "Reliability", "What trained", "head",
@@ -197,3 +197,12 @@ def test_vft_report_writes_again_and_names_the_file(two_runs, monkeypatch, capsy
   monkeypatch.setattr(sys, "argv", ["vft", "report", str(tmp_path)])
   assert cli.main() == 2
   assert "is not the folder of a run" in capsys.readouterr().err
+
+
+def test_clips_are_square_and_on_a_phone_the_controls_need_no_sideways_scrolling(see, two_runs):
+  for size in SIZES:
+    tab = see(two_runs[0] / "report.html", size=size)
+    boxes = [image.bounding_box() for image in tab.locator(".clips img").all()]
+    assert boxes and all(abs(box["width"] - box["height"]) < 1 for box in boxes)
+    inner, outer = tab.locator("#controls .scroll").first.evaluate("e => [e.scrollWidth, e.clientWidth]")
+    assert inner <= outer

@@ -5,9 +5,9 @@ import base64
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-import jinja2
 import numpy as np
 
+from vft import pages
 from vft.check.findings import NOTE, STOPS, Finding
 from vft.data.inspection import Inspection
 from vft.data.known_files import KnownFiles
@@ -38,8 +38,7 @@ def render(result: dict[str, Any], found: Sequence[Finding], manifest: Manifest,
     data = known.thumbnail(files[path].key) if path in files and files[path].key else b""
     return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}" if data else ""
 
-  environment = jinja2.Environment(loader=jinja2.PackageLoader("vft.check", "."), autoescape=True, trim_blocks=True,
-                                   lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+  environment = pages.environment("vft.check")
   good = [f for f in files.values() if not f.reason]
   return environment.get_template("page.html").render(
       result=result, found=found, picture=picture, listed=LISTED, of_finding=OF_FINDING,

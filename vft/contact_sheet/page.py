@@ -6,10 +6,10 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-import jinja2
 import numpy as np
 from PIL import Image
 
+from vft import pages
 from vft.contact_sheet.clips import Shown
 from vft.contact_sheet.sheet import row_of
 from vft.report import clips as moving
@@ -17,8 +17,7 @@ from vft.report import clips as moving
 
 def render(title: str, facts: Sequence[str], shown: Sequence[Shown], count: int, simulated: bool) -> str:
   """The page as text."""
-  environment = jinja2.Environment(loader=jinja2.PackageLoader("vft.contact_sheet", "."), autoescape=True,
-                                   trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+  environment = pages.environment("vft.contact_sheet")
   clips: list[dict[str, Any]] = []
   for clip in shown:
     motion, still = moving.encode(clip.strips[0].frames, clip.step_s)

@@ -4,7 +4,7 @@ from typing import Any
 
 from vft import config as configs
 from vft import evaluate, tables
-from vft.report import page, plots
+from vft.report import numbers, page, plots
 from vft.report.folder import Folder
 
 
@@ -31,7 +31,7 @@ def _names(runs: Sequence[Folder]) -> list[str]:
 
 def _rows(runs: Sequence[Folder], level: str, headline: dict[str, str]) -> list[tuple[str, list[str]]]:
   found = [run.result["test"].get(level, {}) for run in runs]
-  return [(words, [tables.interval(f.get(key), 2) for f in found]) for key, words in headline.items()
+  return [(words, [numbers.interval(f.get(key), 2) for f in found]) for key, words in headline.items()
           if any(key in f for f in found)]
 
 
@@ -51,7 +51,7 @@ def _differences(runs: Sequence[Folder], names: Sequence[str],
     if paired and run.tasks == first.tasks:
       found = evaluate.differences(run.test, first.test, first.manifest, first.config)
       level, headline = list(found)[-1], tables.headline(first.result["data"], 3)
-      out.append((name, level, [(words, tables.interval(found[level][key], 2, sign="+"))
+      out.append((name, level, [(words, numbers.interval(found[level][key], 2, sign="+"))
                                 for key, words in headline.items() if key in found[level]]))
   return out
 

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from vft import evaluate, metrics, tables, tasks
-from vft.report import plots
+from vft import evaluate, metrics, tasks
+from vft.report import numbers, plots
 from vft.report.folder import Folder
 
 SHARES = ("precision", "recall", "specificity", "f1", "auroc")  # of the table of classes
@@ -104,7 +104,7 @@ def _hits(task: tasks.Task, y: np.ndarray, out: np.ndarray) -> tuple[np.ndarray,
 def _class_table(run: Folder, task: tasks.Task, y: np.ndarray, level: str) -> list[tuple[str, int | None, list[str]]]:
   said, prefix = run.result["test"][level], run.prefix(task)
   return [(c, int((y[:, k] == 1).sum() if y.ndim > 1 else (y == k).sum()),
-           [tables.interval(said.get(f"{prefix}{share}/{c}"), 2) for share in SHARES])
+           [numbers.interval(said.get(f"{prefix}{share}/{c}"), 2) for share in SHARES])
           for k, c in enumerate(task.classes)]
 
 

@@ -3,22 +3,20 @@ import statistics
 from collections.abc import Mapping
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from vft import config as configs
-from vft import tables
+from vft import pages, tables
 from vft.convert import registry
-from vft.report import clips, figures, flops, plots
+from vft.report import clips, figures, flops, numbers, plots
 from vft.report.folder import Folder
 from vft.writer import duration
 
 
 def render(**context: Any) -> str:
   """The page as text; whatever comes from the data is escaped."""
-  environment = jinja2.Environment(loader=jinja2.PackageLoader("vft.report", "."), autoescape=True, trim_blocks=True,
-                                   lstrip_blocks=True, undefined=jinja2.StrictUndefined)
-  environment.filters.update(interval=tables.interval, number=tables.number, duration=duration,
+  environment = pages.environment("vft.report")
+  environment.filters.update(interval=numbers.interval, number=tables.number, duration=duration,
                              words=lambda name: name.replace("_", " "))
   return environment.get_template("page.html").render(**context)
 
@@ -117,7 +115,7 @@ def _curves(run: Folder) -> list[tuple[str, Markup]]:
 def _every_figure(run: Folder) -> list[tuple[str, list[tuple[str, list[str]]]]]:
   """(level, rows of (metric, [test, after calibration, validation]))."""
   parts = [run.result.get(k, {}) for k in ("test", "test_calibrated", "val")]
-  return [(level, [(key, [tables.interval(p.get(level, {}).get(key), 3) for p in parts])
+  return [(level, [(key, [numbers.interval(p.get(level, {}).get(key), 3) for p in parts])
                    for key in run.result["test"][level]]) for level in run.levels]
 
 
@@ -127,8 +125,8 @@ def _controls(run: Folder) -> dict[str, Any] | None:
   if not found or not run.levels:
     return None
   level, names = run.levels[-1], tables.headline(run.result["data"], 3)
-  rows = [(control, [(names[k], tables.interval((entry.get(level) or {}).get(k), 2),
-                      tables.interval(tables.difference(entry, level).get(k), 2, sign="+")) for k in names])
+  rows = [(control, [(names[k], numbers.interval((entry.get(level) or {}).get(k), 2),
+                      numbers.interval(tables.difference(entry, level).get(k), 2, sign="+")) for k in names])
           for control, entry in found.items()]
   key = next(iter(names))
   values = [(run.name, run.result["test"][level].get(key, {})),
@@ -145,8 +143,8 @@ def _conformal(run: Folder) -> list[tuple[str, str, list[str]]]:
       entry = of_level.get(run.levels[-1])
       if entry and entry["test"]:
         test = entry["test"]
-        out.append((f"{100 * float(share):g} %", task, [str(entry["patients"]), tables.interval(test["coverage"], 2),
-                                                  tables.interval(test["size"], 2)]))
+        out.append((f"{100 * float(share):g} %", task, [str(entry["patients"]), numbers.interval(test["coverage"], 2),
+                                                  numbers.interval(test["size"], 2)]))
   return out
 
 
@@ -168,13 +166,13 @@ def _cost_facts(run: Folder) -> list[tuple[str, str]]:
   step = cost.get("step_memory_gib")
   best = f", the best of them {cost['best_step']:,}" if "best_step" in cost else ""
   whole = cost.get("goodput") or {}
-  useful = f"{whole['goodput']:.0%} of {duration(whole['total_s'])} since the first start" if whole else ""
+  useful = f"{100 * whole['goodput']:.0f} % of {duration(whole['total_s'])} since the first start" if whole else ""
   found = [("Wall clock", duration(cost["total_s"])), ("Starts", str(whole.get("starts", ""))),
            ("Useful time", useful), ("Peak memory", f"{cost['peak_memory_gib']:.1f} GiB"),
            ("Forecast of a training step", f"{step:.2g} GiB" if step else ""),
            ("Training steps", f"{cost['steps']:,}{best}"),
            ("Stopped early after step", str(cost.get("stopped_early_at") or "")),
-           ("Training rate, median", f"{statistics.median(rates):,.3g} clips/s{kept}" if rates else ""),
+           ("Training rate, median", f"{numbers.rate(statistics.median(rates))} clips/s{kept}" if rates else ""),
            ("Forward pass", f"{gflop:,.3g} GFLOPs per clip" + (f", {views} of them per video" if views > 1 else "")
             if gflop else ""),
            ("Trained parameters", f"{cost['trained_parameters']:,}")]
