@@ -41,8 +41,10 @@ def _write(form: Any, workdir: Path, folder: Path) -> str:
   """Everything, and then the check of what lies there; returns a line on it."""
   config, tasks, begin = predict.load_run(workdir)
   if config.sequence.unit != "clip":
-    raise ConfigError(f"{workdir} is a run over sequences (sequence.unit={config.sequence.unit!r}), which this format "
-                      "does not hold yet.\nIts arrays can be exported: vft export RUN OUT.safetensors --format=vft")
+    raise ConfigError(f"{workdir} answers for a {config.sequence.unit} from many clips (sequence.unit="
+                      f"{config.sequence.unit!r}); this format holds a program of one clip.\nAll its arrays, for vft "
+                      f"elsewhere: vft export {workdir} OUT.safetensors --format=vft; or copy the folder, and there: "
+                      "vft predict FOLDER VIDEO...")
   about, made = card.about(config, tasks, begin, workdir), program.make(config, tasks, begin)
   workdirs.write_json(folder / "export.json", about)
   said = form.write(folder, made, begin)
