@@ -70,6 +70,16 @@ def test_output_and_both_gradients_equal_the_library(size, kernel, stride, paddi
     np.testing.assert_allclose(a.astype(jnp.float32), b, atol=tolerance * np.abs(b).max())
 
 
+def test_float64_keeps_its_digits_forward_and_backward():
+  with jax.enable_x64(True):
+    stride, padding = (1, 2, 2), ((1, 1),) * 3
+    x, k = inputs((5, 8, 9), 3, jnp.float64)
+    want = with_gradients(functools.partial(library, stride=stride, padding=padding), x, k)
+    for a, b in zip(with_gradients(lambda x, k: ops.depthwise_conv(x, k, stride, padding), x, k), want, strict=True):
+      assert a.dtype == jnp.float64
+      np.testing.assert_allclose(a, b, rtol=0, atol=1e-13 * np.abs(b).max())
+
+
 @pytest.mark.parametrize("dtype, tolerance", [(jnp.float32, 1e-6), (jnp.bfloat16, 2e-2)], ids=["float32", "bfloat16"])
 def test_a_kernel_of_one_pixel_equals_the_library(dtype, tolerance):
   x, _ = inputs((4, 5), 3, dtype)
