@@ -1,10 +1,11 @@
 """Do maps point at the moving wall? Share of the map inside it over its share of the area, on simulated test clips.
 
   python -m vft.main --config=medical --config.controls='()' --workdir=runs/medical   # about 3 minutes
-  python -m tests.benchmarks.pointing runs/medical [--clips=24] [--steps=16]
+  python -m tests.benchmarks.pointing runs/medical [--clips=20] [--steps=8]
 
 The wall is known from the geometry that made the clip. 1 is chance; what is black in every frame counts as no area. The
 picture's own brightness as a map stands beside the others: a wall is bright, and gradients times pixels follow pixels.
+14 minutes of one processor, half of them to compile for each predicted class.
 """
 import argparse
 import os
@@ -50,8 +51,8 @@ def maps(subject: Subject, frames: np.ndarray, video: np.ndarray, rng: np.random
 def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument("workdir", type=Path)
-  parser.add_argument("--clips", type=int, default=24)
-  parser.add_argument("--steps", type=int, default=16)
+  parser.add_argument("--clips", type=int, default=20)
+  parser.add_argument("--steps", type=int, default=8)
   args = parser.parse_args()
   flags.FLAGS.mark_as_parsed()
   config, tasks, begin = predict.load_run(args.workdir)

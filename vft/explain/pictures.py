@@ -12,7 +12,7 @@ from PIL import Image
 from scipy import ndimage
 
 SCALE = 3  # pixels of the overlay per pixel that the model sees
-SHOWN = 6  # frames of the contact sheet
+SHOWN, COLOURS = 6, 128  # frames and colours of the contact sheet
 
 
 def unit(values: np.ndarray, sigma: float = 0.0) -> np.ndarray:
@@ -69,8 +69,8 @@ def sheet(frames: np.ndarray, overlay: np.ndarray, count: int = SHOWN) -> Image.
   return Image.fromarray(np.concatenate([np.concatenate(list(x[shown]), axis=1) for x in (frames, overlay)]))
 
 
-def write_sheet(path: Path, frames: np.ndarray, overlay: np.ndarray, colours: int = 128) -> None:
+def write_sheet(path: Path, frames: np.ndarray, overlay: np.ndarray) -> None:
   """`sheet` as a PNG of few colours, which is a third of the size."""
   file = io.BytesIO()
-  sheet(frames, overlay).quantize(colours).save(file, "png", optimize=True)
+  sheet(frames, overlay).quantize(COLOURS).save(file, "png", optimize=True)
   path.write_bytes(file.getvalue())
