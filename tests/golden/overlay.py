@@ -19,7 +19,7 @@ from vft import main
 from vft.explain import command, pictures
 
 OUT = Path(__file__).with_name("overlay_echo.png")
-METHODS, COLOURS, SCALE, MOST = ("gradcam:mixed_4f", "integrated_gradients"), 48, 2, 120_000
+METHODS, COLOURS, SCALE, MOST = ("gradcam:mixed_4f", "integrated_gradients"), 112, 2, 160_000
 
 
 def write(workdir: str) -> None:
