@@ -14,7 +14,7 @@ from vft.tasks import Task
 
 TASK = Task(classes=("a", "b", "c"))
 SHAPE = (1, 8, 32, 32, 3)
-ATTENDING = ("vivit", "vivit_fe", "timesformer", "videomae")
+ATTENDING = ("vivit", "vivit_fe", "videoprism", "timesformer", "videomae")
 
 
 @functools.cache
@@ -32,11 +32,12 @@ def clip(seed=0):
   return video
 
 
-def scores_of(s, part, block="block_00"):
+def scores_of(s, part, block="block_00", cap=np.inf):
   """Softmax of a layer's sown queries and keys, (B', heads, N, M)."""
   sown = jax.jit(lambda x: s.model.apply(s.variables, x, mutable=["attention"])[1])(clip())
   (q,), (k,) = (sown["attention"][block][part][name] for name in ("queries", "keys"))
-  return np.asarray(jax.nn.softmax(np.einsum("bnhd,bmhd->bhnm", q, k) / np.sqrt(q.shape[-1])))
+  scores = np.einsum("bnhd,bmhd->bhnm", q, k) / np.sqrt(q.shape[-1])
+  return np.asarray(jax.nn.softmax(scores if np.isinf(cap) else cap * np.tanh(scores / cap)))
 
 
 def test_gradcam_of_a_linear_head_on_the_mean_is_its_weights_times_the_channels():
@@ -85,6 +86,18 @@ def test_rollout_of_space_and_then_time_is_the_product_of_their_rows():
   space = [(scores_of(s, "attention", f"block_{i:02}").mean(1) + eye) / 2 for i in (0, 1)]  # (T', 1 + H'W', ...)
   want = time[:, None] * (space[1] @ space[0])[:, 0, 1:]
   np.testing.assert_allclose(attention.rollout(s, clip()).reshape(4, 4), want, rtol=1e-4)
+
+
+def test_rollout_of_places_over_time_is_that_of_whole_matrices():
+  s, t, n = subject("videoprism"), 8, 4
+  row = np.full(t * n, 1 / (t * n))
+  for block in ("time_block_00", "block_01", "block_00"):
+    whole, part = np.eye(t * n).reshape(t, n, t, n), scores_of(s, "attention", block, cap=1.0).mean(1)
+    for i in range(len(part)):
+      where = (slice(None), i, slice(None), i) if block.startswith("time") else (i, slice(None), i)
+      whole[where] += part[i]
+    row = row @ whole.reshape(t * n, t * n) / 2
+  np.testing.assert_allclose(attention.rollout(s, clip()).ravel(), row, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", ATTENDING)

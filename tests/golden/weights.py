@@ -12,16 +12,22 @@ def make_weights(shapes: dict[str, tuple[int, ...]], seed: int) -> dict[str, np.
   random, out = np.random.RandomState(seed), {}
   for name, shape in shapes.items():
     values = random.standard_normal(shape).astype(np.float32)
-    last = re.split(r"[./]", name)[-1]
+    last, shape = re.split(r"[./]", name)[-1], shape["/x_layers/" in name:]  # of one layer where all are in one array
     if last == "running_var" or (len(shape) == 1 and last in ("weight", "scale")):
       values = 1 + 0.1 * np.abs(values)
-    elif len(shape) < 2 or last in ("running_mean", "bias"):
+    elif len(shape) < 2 or last in ("running_mean", "bias", "b"):
       values = 0.1 * values
     else:
-      width_last = name.endswith((":0", "/kernel"))  # Keras, flax
-      values = values / math.sqrt(math.prod(shape[:-1] if width_last else shape[1:]))
+      values = values / math.sqrt(fan_in(last, shape))
     out[name] = values.astype(np.float32)
   return out
+
+
+def fan_in(last: str, shape: tuple[int, ...]) -> int:
+  """Inputs of one output of a kernel of this shape, by the last part of its name."""
+  if last == "w":  # of the heads in flax code like praxis: the width, the heads and their channels
+    return shape[0]
+  return math.prod(shape[:-1] if last.endswith((":0", "kernel")) else shape[1:])  # Keras and flax: width last
 
 
 def make_video(shape: tuple[int, ...], seed: int) -> np.ndarray:

@@ -88,6 +88,8 @@ def _pytorchvideo(name: str, family: str, variant: str, file: str, figure: str) 
                          "docs/source/model_zoo.md")
 
 
+VIDEOPRISM = ("Kinetics-400 {}, trunk frozen: README of github.com/google-deepmind/videoprism, video-focused tasks "
+              "(VideoGLUE)")
 SURGERY: dict[str, Any] = dict(family="resnet", variant="50", **IMAGENET_STATISTICS)
 
 
@@ -200,6 +202,15 @@ ENTRIES = (
     _torchvision("s3d_k400", "s3d", "", "s3d-d76dad2f.pth",
                  "Kinetics-400 top-1 68.368 %, one clip of 128 frames a video at 15 frames/s: torchvision 0.29.1, "
                  "models/video/s3d.py, acc@1", 31.972, True),
+    *(Entry(name=f"videoprism_{name}", family="videoprism", variant=variant, repo=f"google/videoprism-{repo}",
+            file=f"flax_{repo.replace('-', '_')}_repeated.npz", megabytes=megabytes, published=figure,
+            licence="CC-BY-4.0 or Apache-2.0 (README of github.com/google-deepmind/videoprism: software Apache-2.0, "
+                    "all other materials CC-BY-4.0)", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+      for name, variant, repo, megabytes, figure in (
+          ("b", "B", "base-f16r288", 458, VIDEOPRISM.format("82.9")),
+          ("l", "L", "large-f8r288", 1420, VIDEOPRISM.format("85.0")),
+          ("lvt_b", "B", "lvt-base-f16r288", 991, "none of its video encoder alone seen"),
+          ("lvt_l", "L", "lvt-large-f8r288", 2300, "none of its video encoder alone seen"))),
     _pytorchvideo("slowfast_r50_8x8_k400", "slowfast", "R50/8x8", "SLOWFAST_8x8_R50", "76.94"),
     _pytorchvideo("slowfast_r50_4x16_k400", "slowfast", "R50/4x16", "SLOWFAST_4x16_R50", "75.34"),
     _pytorchvideo("slowfast_r101_8x8_k400", "slowfast", "R101/8x8", "SLOWFAST_8x8_R101", "77.90"),

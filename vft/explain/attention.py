@@ -13,6 +13,7 @@ from flax import linen as nn
 
 from vft.errors import ConfigError
 from vft.explain.subject import Subject, Target
+from vft.models import ops
 
 Layer = tuple[jax.Array, ...]  # q, k, v and the gradient of the heads' output, each (B', N, heads, d)
 
@@ -77,11 +78,11 @@ def _in_turn(model: Any, space: list[Layer], time: list[Layer], shape: tuple[int
              gradient: bool) -> jax.Array:
   """The map (B, T', H', W') where layers over time see one class token of each time, or each place by itself."""
   (b, t), n = shape[:2], shape[2] * shape[3]
-  tokens = space[0][1].shape[1] > n
+  tokens, cap = space[0][1].shape[1] > n, getattr(model.variants[model.variant], "cap", 0.0)
 
   def through(row: jax.Array, layers: list[Layer]) -> jax.Array:
     for layer in reversed(layers):
-      passed = _pass(row, layer, gradient)
+      passed = _pass(row, layer, gradient, cap)
       row = row + passed if gradient else (row + passed) / 2
     return row
   if tokens:
@@ -134,11 +135,11 @@ def _layers(model: Any, target: Target, variables: Any, video: jax.Array) -> tup
   return layers, grid[0]
 
 
-def _pass(row: jax.Array, layer: Layer, gradient: bool) -> jax.Array:
+def _pass(row: jax.Array, layer: Layer, gradient: bool, cap: float = 0.0) -> jax.Array:
   """row (B', N) times the mean over heads of the attention (B', N, M), or of the part that raises the target."""
   def head(total: jax.Array, one: Layer) -> tuple[jax.Array, None]:
     q, k, v, g = (x.astype(jnp.float32) for x in one)
-    shares = nn.softmax(jnp.einsum("bnd,bmd->bnm", q, k) / q.shape[-1]**0.5)
+    shares = nn.softmax(ops.capped(jnp.einsum("bnd,bmd->bnm", q, k) / q.shape[-1]**0.5, cap))
     if gradient:
       shares = nn.relu(shares * jnp.einsum("bnd,bmd->bnm", g, v))
     return total + jnp.einsum("bn,bnm->bm", row, shares), None

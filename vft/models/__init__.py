@@ -20,6 +20,7 @@ from vft.models.vgg16 import VGG16
 from vft.models.video_model import POLICIES, VideoModel
 from vft.models.video_resnet import VideoResNet
 from vft.models.videomae import VideoMAE
+from vft.models.videoprism import VideoPrism
 from vft.models.vit import ViT
 from vft.models.vivit import ViViT
 from vft.models.vivit_fe import ViViTFE
@@ -37,6 +38,7 @@ FAMILIES: dict[str, type[VideoModel]] = {
     "timesformer": TimeSformer,
     "vivit": ViViT,
     "vivit_fe": ViViTFE,
+    "videoprism": VideoPrism,
     "mvit": MViT,
     "swin": VideoSwin,
     "vjepa2": VJEPA2,

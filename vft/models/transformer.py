@@ -40,7 +40,7 @@ class Attention(nn.Module):
 
   `bias` names the projections that have one; without `mix` there is no projection after the heads. On request
   "queries" and "keys" (B, N, heads, D / heads) are sown into the collection "attention". `causal`: a token sees none
-  that come after it. `turn`: what places do to queries and keys.
+  that come after it. `turn`: what places do to queries and keys. `cap`: of scores, see `ops.capped`.
   """
   heads: int
   bias: tuple[str, ...] = ("q", "k", "v", "out")
@@ -49,6 +49,7 @@ class Attention(nn.Module):
   inits: Inits = LECUN
   causal: bool = False
   turn: Turn | None = None
+  cap: float = 0.0
 
   @nn.compact
   def __call__(self, x: jax.Array, context: jax.Array | None = None) -> jax.Array:
@@ -63,7 +64,7 @@ class Attention(nn.Module):
     if not self.is_initializing():  # else `init` would return them beside the parameters
       self.sow("attention", "queries", q)
       self.sow("attention", "keys", k)
-    y = ops.attention(q, k, v, self.causal).reshape(x.shape)
+    y = ops.attention(q, k, v, self.causal, self.cap).reshape(x.shape)
     if not self.mix:
       return y
     return Dense(d, use_bias="out" in self.bias, dtype=self.dtype, kernel_init=self.inits[0], name="out")(y)
@@ -87,7 +88,7 @@ class Block(nn.Module):
   """Pre-norm block: x + scale * attention(norm1(x)), then x + scale * mlp(norm2(x)); (B, N, D) -> (B, N, D).
 
   `layer_scale` is the first value of a learned scale per channel (arXiv:2103.17239), 0 = none. `dropout` is of what
-  attention and mlp add, in training, as is `drop_path` of all of it; both need a "dropout" key.
+  attention and mlp add, in training, as is `drop_path` of all of it; both need a "dropout" key. `norm` makes the norms.
   """
   heads: int
   mlp_width: int
@@ -101,6 +102,8 @@ class Block(nn.Module):
   causal: bool = False
   drop_path: float = 0.0
   turn: Turn | None = None
+  cap: float = 0.0
+  norm: Callable[..., Callable[[jax.Array], jax.Array]] = LayerNorm
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
@@ -109,12 +112,12 @@ class Block(nn.Module):
         return y
       factor = self.param(name, nn.initializers.constant(self.layer_scale), (y.shape[-1],))
       return y * jnp.asarray(factor, y.dtype).reshape(1, 1, -1)
-    y = LayerNorm(epsilon=self.epsilon, dtype=self.dtype, name="norm1")(x)
+    y = self.norm(epsilon=self.epsilon, dtype=self.dtype, name="norm1")(x)
     y = Attention(self.heads, self.bias, self.dtype, inits=self.inits, causal=self.causal, turn=self.turn,
-                  name="attention")(y)
+                  cap=self.cap, name="attention")(y)
     y = nn.Dropout(self.dropout, deterministic=not train, name="dropout1")(scale("scale1", y))
     x = x + drop_path(self.drop_path, train, y, "drop_path1")
-    y = LayerNorm(epsilon=self.epsilon, dtype=self.dtype, name="norm2")(x)
+    y = self.norm(epsilon=self.epsilon, dtype=self.dtype, name="norm2")(x)
     y = Mlp(self.mlp_width, self.activation, self.dtype, self.inits, name="mlp")(y)
     y = nn.Dropout(self.dropout, deterministic=not train, name="dropout2")(scale("scale2", y))
     return x + drop_path(self.drop_path, train, y, "drop_path2")

@@ -4,10 +4,11 @@ Each computes what the library computes (sums in another order), and leaves GPUs
 """
 from vft.models.ops.convolution import conv
 from vft.models.ops.depthwise import depthwise_conv
-from vft.models.ops.dot_product import attention
+from vft.models.ops.dot_product import attention, capped
 from vft.models.ops.gelu import gelu
 from vft.models.ops.layer_norm import layer_norm
 from vft.models.ops.linear import PRODUCT, linear, product
 from vft.models.ops.pool import max_pool
 
-__all__ = ["PRODUCT", "attention", "conv", "depthwise_conv", "gelu", "layer_norm", "linear", "max_pool", "product"]
+__all__ = ["PRODUCT", "attention", "capped", "conv", "depthwise_conv", "gelu", "layer_norm", "linear", "max_pool",
+           "product"]

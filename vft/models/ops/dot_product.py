@@ -13,26 +13,32 @@ LEAST = 1e-30  # a sum of shares below this has lost digits
 POWER = np.polynomial.Chebyshev.interpolate(np.exp2, 5, (-0.5, 0.5)).convert(kind=np.polynomial.Polynomial).coef
 
 
-def attention(q: jax.Array, k: jax.Array, v: jax.Array, causal: bool = False) -> jax.Array:
+def attention(q: jax.Array, k: jax.Array, v: jax.Array, causal: bool = False, cap: float = 0.0) -> jax.Array:
   """softmax(q k^T / sqrt(d)) v for q (B, N, heads, d), k and v (B, M, heads, d) -> (B, N, heads, d).
 
-  `causal`: query n sees keys 0 to n. On a CPU, where the scores are many: a head and a block of its queries at a time,
-  backward a block of its keys, as in FlashAttention (arXiv:2205.14135). In float64 it is written out, as the library's
-  softmax is in float32 even there.
+  `causal`: query n sees keys 0 to n. `cap`: see `capped`; then all scores are held. On a CPU, where the scores are
+  many: a head and a block of its queries at a time, backward a block of its keys, as in FlashAttention
+  (arXiv:2205.14135). In float64 it is written out, as the library's softmax is in float32 even there.
   """
-  if q.dtype == jnp.float64:
-    return _written_out(q, k, v, causal)
+  if q.dtype == jnp.float64 or cap:
+    return _written_out(q, k, v, causal, cap)
   if math.prod(q.shape[:3]) * k.shape[1] < SMALL:
     return jax.nn.dot_product_attention(q, k, v, is_causal=causal)
   return lax.platform_dependent(q, k, v, cpu=functools.partial(_attention, causal=causal),
                                 default=functools.partial(jax.nn.dot_product_attention, is_causal=causal))
 
 
-def _written_out(q, k, v, causal):
-  scores = jnp.einsum("bnhd,bmhd->bhnm", q, k) * q.shape[-1]**-0.5
+def capped(scores: jax.Array, cap: float) -> jax.Array:
+  """Scores between -cap and cap, small ones nearly as they were; 0 = no cap."""
+  return cap * jnp.tanh(scores / cap) if cap else scores
+
+
+def _written_out(q, k, v, causal, cap):
+  wide = jnp.promote_types(q.dtype, jnp.float32)
+  scores = capped(jnp.einsum("bnhd,bmhd->bhnm", q, k, preferred_element_type=wide) * q.shape[-1]**-0.5, cap)
   if causal:
     scores = jnp.where(jnp.tri(*scores.shape[2:], dtype=bool)[None, None], scores, -jnp.inf)
-  return jnp.einsum("bhnm,bmhd->bnhd", jax.nn.softmax(scores), v)
+  return jnp.einsum("bhnm,bmhd->bnhd", jax.nn.softmax(scores).astype(v.dtype), v)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
