@@ -11,7 +11,7 @@ from tests.clips import frames, write_clip
 from tests.s3 import BUCKET, server  # noqa: F401
 from vft import predict, run, storage
 from vft.errors import ConfigError, DataError
-from vft.predict import annotate
+from vft.predict import annotate, kept
 from vft.predict.lines import Lines
 from vft.tasks import Task
 
@@ -50,7 +50,7 @@ def test_a_video_is_shown_whole_with_a_mark_that_moves(finished, tmp_path):
 
 
 def test_each_task_has_a_panel_with_its_thresholds(finished, tmp_path):
-  config = predict.kept.load_config(finished[0])
+  config = kept.load_config(finished[0])
   write_clip(tmp_path / "v.mp4", frames(8, step=5))
   wanted = Task("label", classes=("a", "b")), Task("tags", "multi", ("t", "u", "v"))
   said = Lines([str(tmp_path / "v.mp4")], np.zeros(1), np.ones(1), {"label": np.array([[0.7, 0.3]]),

@@ -7,8 +7,10 @@ import pytest
 
 from tests import tiny
 from tests.test_sequences import phases_config
-from vft import cli
+from vft import cli, elsewhere, predict
 from vft import run as runs
+from vft.data.sequences import Sequences
+from vft.errors import DataError
 
 
 def call(monkeypatch, *args):
@@ -35,10 +37,11 @@ def test_the_phases_of_a_run_s_own_test_videos_are_as_good_elsewhere_and_each_si
   said = capsys.readouterr().out
   assert "edit per video: " in said and "site n: accuracy per video " in said and " moments, 0 clips left out" in said
   assert (pd.read_csv(tmp_path / "out" / "predictions.csv").id == pd.read_csv(work / "predictions_test.csv").id).all()
-  table["site"] = ["n", "s"] * (len(table) // 2)
-  table.to_csv(tmp_path / "other.csv", index=False)
-  assert call(monkeypatch, work, *options, f"--output={tmp_path / 'two'}") == 3
-  assert "have the values ['n', 's']" in capsys.readouterr().err and not (tmp_path / "two").exists()
+  manifest = predict.load_kept(work)[0]
+  assert isinstance(manifest, Sequences) and manifest.origin is not None
+  several = pd.DataFrame({"site": ["n", "s"] * (len(manifest.origin.table) // 2)})
+  with pytest.raises(DataError, match=r"--by=site: the rows of 'v\d.mp4' have the values .'n', 's'.\.\nExpected one"):
+    elsewhere._of_rows(manifest, several)
 
 
 def test_patients_are_evaluated_elsewhere_and_exported_as_arrays(tiny_csv, tmp_path, monkeypatch, capsys):
@@ -46,7 +49,8 @@ def test_patients_are_evaluated_elsewhere_and_exported_as_arrays(tiny_csv, tmp_p
   internal = runs.run(config, tmp_path / "run")
   theirs = pd.read_csv(tmp_path / "run" / "predictions_test.csv")
   table = pd.read_csv(tiny_csv)
-  table = table[table.group.isin(theirs.id)].assign(sex=lambda t: t.group.map(lambda g: "fm"[int(g[1:]) % 2]))
+  table = table[table.group.isin(theirs.id)]
+  table["sex"] = ["fm"[int(str(group)[1:]) % 2] for group in table.group]
   table.to_csv(tmp_path / "other.csv", index=False)
   assert call(monkeypatch, tmp_path / "run", f"--source=csv:{tmp_path / 'other.csv'}", f"--root={tiny_csv.parent}",
               "--by=sex", f"--output={tmp_path / 'out'}") == 0
