@@ -69,7 +69,7 @@ def rows(names: Collection[str]) -> dict[str, str]:
     lines[name] = " | ".join((
         f"| {name}", ", ".join(variants).strip() or "one", ", ".join(formats),
         ", ".join(f"{c[0]:.1f}" for c in costs.values()), ", ".join(f"{c[1]:.0f}" for c in costs.values()),
-        small or "see tests/models/test_i3d.py", large or "likewise",
+        small or "see tests/models/test_i3d.py", large or ("not run" if small else "likewise"),
         "; ".join(sorted({e.licence.split(" (")[0] for e in entries})))) + " |"
   return lines
 
