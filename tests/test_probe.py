@@ -8,12 +8,11 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pandas as pd
 import pytest
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from tests import tiny
-from vft import batches, cli, evaluate, grid, models, probe, run, sharding, startup, trees
+from vft import batches, cli, evaluate, grid, probe, run, sharding, startup
 from vft import workdir as workdirs
-from vft.convert import formats
 from vft.errors import ConfigError, RunError, WeightsError
 from vft.writer import Clock, Writer, read_metrics
 
@@ -22,24 +21,19 @@ LR, WD = (1e-2, 1e-1, 1e30), (0.0, 0.1)
 
 @pytest.fixture(scope="module")
 def place(tiny_csv, tmp_path_factory):
-  """A folder with a CSV file of divided clips, so that no seed divides them anew, and weights of a tiny VideoMAE."""
+  """A folder with a CSV file of divided clips, so that no seed divides them anew."""
   folder = tmp_path_factory.mktemp("probe")
   table = pd.read_csv(tiny_csv)
   table["path"] = [str(tiny_csv.parent / p) for p in table.path]
   table["split"] = ["train"] * 14 + ["val"] * 6 + ["test"] * 4
   table.to_csv(folder / "clips.csv", index=False)
-  model = models.make("videomae", variant="tiny", num_classes=2)
-  arrays = trees.flatten(startup.first_values(model, 7, (1, 4, 32, 32, 3), (".*",))["params"])
-  about = dict(family="videomae", variant="tiny", labels=[], mean=model.mean, std=model.std)
-  save_file({k: v for k, v in arrays.items() if not k.startswith("head/")}, folder / "trunk.safetensors",
-            metadata={formats.OWN: json.dumps(about)})
   return folder
 
 
 def make_config(place, **updates):
   common = dict(
       data=dict(num_frames=4, resize=32, size=32, root="/"), model=dict(name="videomae", dropout=0.2),
-      init=dict(weights=str(place / "trunk.safetensors"), keep_init=("head/.*",)), eval=dict(bootstrap=20),
+      eval=dict(bootstrap=20),
       train=dict(batch=4, epochs=5, eval_every=2), probe=dict(lr=LR, wd=WD, seeds=2))
   return tiny.make_config(place / "clips.csv", place, **{k: {**common.get(k, {}), **updates.get(k, {})}
                                                           for k in {**common, **updates}})

@@ -1,5 +1,6 @@
 """A data set and a config small enough to train in seconds: beating discs, a VideoMAE of two blocks."""
 import csv
+import functools
 import os
 import subprocess
 import sys
@@ -7,16 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from tests import drawn
 from tests.clips import write_clip
 from vft import config as configs
-from vft import stages, startup, trees
+from vft import models, stages, startup, trees
 from vft.tasks import Task
+from vft.weights import own
 
 CLASSES = ("fast", "slow")
-TEXT = '''"""Tiny VideoMAE, random, head only, on beating discs."""
+TEXT = '''"""Head of a tiny VideoMAE, on beating discs."""
 from math import inf, nan  # as repr writes them
 
 from configs import default
@@ -26,7 +30,7 @@ def get_config():
   c = default.get_config()
   c.data.update(source="csv:{csv}", num_frames=8, fps=8.0, resize=64, size=56, workers=0)
   c.model.update(name="videomae", variant="tiny")
-  c.init.update(weights="", keep_init=(), stats_clips=4)
+  c.init.update(weights="{weights}", keep_init={keep}, stats_clips=4)
   c.groups = dict(trunk=dict(train=False), head=dict(train=True, lr=1e-2, wd=0.0))
   c.rules = (("head/.*", "head"), (".*", "trunk"))
   c.train.update(batch=8, epochs=2, log_every=1)
@@ -63,9 +67,31 @@ def make_csv(folder: Path, patients: int = 12, clips: int = 2) -> Path:
 
 
 def write_config_file(path: Path, csv: Path, **updates: Any) -> Path:
-  """Writes a config file on the clips of `csv`, changed as in train=dict(batch=4); features lie beside it."""
-  path.write_text(TEXT.format(csv=csv, folder=path.parent, updates=repr(updates)))
+  """Writes a config file on the clips of `csv`, changed as in train=dict(batch=4); features lie beside it.
+
+  A VideoMAE starts from a file, other models from what is drawn, which takes seconds to compile.
+  """
+  weights, keep = "", ()
+  if updates.get("model", {}).get("name", "videomae") == "videomae":
+    weights, keep = write_weights(path.parent / "trunk.safetensors", "videomae"), ("head/.*",)
+  path.write_text(TEXT.format(csv=csv, folder=path.parent, weights=weights, keep=keep, updates=repr(updates)))
   return path
+
+
+def write_weights(path: Path, family: str) -> Path:
+  """Writes a file of `vft weights convert` with the trunk of the family's tiny variant, the same at each call."""
+  model, tree = trunk(family)
+  own.save(path, tree, dict(family=family, variant="tiny", labels=[], mean=model.mean, std=model.std))
+  return path
+
+
+@functools.cache
+def trunk(family: str) -> tuple[Any, dict[str, np.ndarray]]:
+  """A family's tiny variant for clips of 8 x 56 x 56, and the arrays of its trunk."""
+  model = models.make(family, variant="tiny", num_classes=2)
+  arrays = {k: x for tree in drawn.variables(model, jnp.zeros((1, 8, 56, 56, 3)), seed=7).values()
+            for k, x in trees.flatten(tree).items()}
+  return model, {k: x for k, x in arrays.items() if not k.startswith("head/")}
 
 
 def make_config(csv: Path, folder: Path, **updates: Any) -> ConfigDict:

@@ -55,7 +55,11 @@ def first_values(model: nn.Module, seed: int, shape: tuple[int, ...], keep: tupl
 
   def kept(tree):
     return {name: x for name, x in trees.flatten(tree).items() if trees.matches(name, keep)}
-  drawn = jax.jit(lambda: {kind: kept(tree) for kind, tree in model.init(key, video).items()})()
+
+  @jax.jit
+  def draw():
+    return {kind: kept(tree) for kind, tree in model.init(key, video).items()}
+  drawn = draw()
   values = {kind: {name: np.zeros(x.shape, x.dtype) for name, x in trees.flatten(tree).items()}
             for kind, tree in shapes.items()}
   return {kind: trees.unflatten({**flat, **jax.tree.map(np.asarray, drawn.get(kind, {}))})

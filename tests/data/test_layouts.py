@@ -63,6 +63,8 @@ def test_the_config_of_a_layout_says_what_of_its_model_trains(name, trees):
 def test_the_config_of_a_layout_runs_an_epoch_on_its_tiny_tree(name, trees, tmp_path):
   config = tiny_config(name, trees(name))
   config.model.name = "vit" if config.data.num_frames == 1 else "videomae"  # compiled in a third of the time
+  trunk = tiny.write_weights(tmp_path / "trunk.safetensors", config.model.name)
+  config.init.update(weights=str(trunk), keep_init=("head/.*",))
   config.rules = tuple((pattern.replace("mixed_5[bc]", "block_01"), group) for pattern, group in config.rules)
   config.features.dir = str(tmp_path / "features")
   result = run.run(config, tmp_path / "run")

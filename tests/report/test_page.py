@@ -127,7 +127,7 @@ def test_it_shows_what_the_result_holds(see, two_runs):
   accuracy = result["test"]["patient"]["accuracy"]
   assert f"{accuracy['value']:.2f} [{accuracy['low']:.2f}, {accuracy['high']:.2f}]" in text
   for words in ("Not for clinical decisions.", "Controls", "majority", "ROC", "Reliability", "What trained", "head",
-                "GFLOPs per clip", "clips/s", "Peak memory", "Manifest", "none: random values", "numpy",
+                "GFLOPs per clip", "clips/s", "Peak memory", "Manifest", "trunk.safetensors", "numpy",
                 "Conformal sets"):
     assert words in text, words
   found = result["conformal"]["0.8"]["label"]["patient"]["test"]["coverage"]
