@@ -1,4 +1,3 @@
-import csv
 import io
 import os
 import re
@@ -225,8 +224,7 @@ def test_patients_are_known_by_a_salted_hash_and_nothing_else(tmp_path, labels_c
   made = manifest.make_manifest(config)
   assert made.grouped_by == "patient" and set(made.table.label) == {"normal", "weak"} and len(made.table) == 12
   assert made.table.group.nunique() == 6 and made.table.group.str.fullmatch(r"p00000\d-[0-9a-f]{16}").all()
-  cells = [cell for row in csv.reader(io.StringIO(made.text)) for cell in row if not re.fullmatch("[0-9a-f]{64}", cell)]
-  assert not re.search(f"{NUMBER}|DOE|1947", " ".join(cells))  # a digest may hold 1947 by chance
+  assert not re.search(f"{NUMBER}|DOE|1947", re.sub("[0-9a-f]{16,}", "", made.text))  # digests hold 1947 by chance
   assert made.table.sha256.str.len().eq(64).all()
 
 

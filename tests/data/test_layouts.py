@@ -10,8 +10,10 @@ from vft import run
 from vft.data import manifest, readers, sources
 
 MODULES = layouts.modules()
-# Another config of the same data differs by its trunk only, which is a tiny one of another family here.
-ONCE = [pytest.param(name, marks=() if module.make.__module__ == module.__name__ else pytest.mark.long)
+# Another config of the same data differs by its trunk only, which is a tiny one of another family here; and rows like
+# those of ucf101, pocus, echonet_dynamic and cholec80 train alike.
+ALIKE = ("hmdb51", "kinetics_list", "something_something", "hyperkvasir", "echonet_pediatric", "autolaparo")
+ONCE = [pytest.param(name, marks=pytest.mark.long if name in ALIKE or module.make.__module__ != module.__name__ else ())
         for name, module in MODULES.items()]
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from tests import drawn
 from vft.errors import ConfigError
 from vft.explain import attention, gradcam, inputs
 from vft.explain.subject import Subject, Target, find_target, logits, to_video
@@ -18,9 +19,10 @@ ATTENDING = ("vivit", "vivit_fe", "videoprism", "timesformer", "videomae")
 
 
 @functools.cache
-def subject(name, seed=0, variant="tiny", index=1, **fields):
-  model = make(name, variant=variant, num_classes=3, **fields)
-  variables = jax.jit(model.init)(jax.random.key(seed), np.zeros(SHAPE, np.float32))
+def subject(name, seed=0, variant="tiny", index=1, own=False):
+  """A model of three classes; its first values are its `own` where what a score rests on should be in sight."""
+  model, video = make(name, variant=variant, num_classes=3), np.zeros(SHAPE, np.float32)
+  variables = jax.jit(model.init)(jax.random.key(seed), video) if own else drawn.variables(model, video, seed=seed)
   return Subject(model, variables, Target(TASK, index))
 
 
@@ -148,10 +150,10 @@ def test_other_random_weights_change_the_map(case):
 @pytest.mark.parametrize("case", CASES)
 def test_the_score_falls_faster_along_the_map_than_along_random_ones(case):
   (name, method), video, rng = CASES[case], clip(), np.random.default_rng(0)
-  s = subject(name)
+  s = subject(name, own=True)
   black = np.broadcast_to(s.black, video.shape).astype(np.float32)
   seen, unseen = (logits(s.model, s.variables, x)["label"][0] for x in (video, black))
-  s = subject(name, index=int(np.argmax(seen - unseen)))  # what the clip speaks for
+  s = subject(name, index=int(np.argmax(seen - unseen)), own=True)  # what the clip speaks for
   rough = method(s, video)
   chance = [inputs.deletion(s, video[0], to_video(rng.random(rough.shape), SHAPE[1:4])[0]) for _ in range(8)]
   ours = inputs.deletion(s, video[0], to_video(rough, SHAPE[1:4])[0])
