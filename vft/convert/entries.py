@@ -211,6 +211,7 @@ ENTRIES = (
           ("l", "L", "large-f8r288", 1420, VIDEOPRISM.format("85.0")),
           ("lvt_b", "B", "lvt-base-f16r288", 991, "none of its video encoder alone seen"),
           ("lvt_l", "L", "lvt-large-f8r288", 2300, "none of its video encoder alone seen"))),
+    _pytorchvideo("slow_r50_8x8_k400", "slow", "R50/8x8", "SLOW_8x8_R50", "74.58"),
     _pytorchvideo("slowfast_r50_8x8_k400", "slowfast", "R50/8x8", "SLOWFAST_8x8_R50", "76.94"),
     _pytorchvideo("slowfast_r50_4x16_k400", "slowfast", "R50/4x16", "SLOWFAST_4x16_R50", "75.34"),
     _pytorchvideo("slowfast_r101_8x8_k400", "slowfast", "R101/8x8", "SLOWFAST_8x8_R101", "77.90"),

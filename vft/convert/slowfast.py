@@ -16,13 +16,14 @@ from vft.convert.rules import Rule, torch_batch_norm, torch_kernel, torch_layer
 AT = r"(?:model_state/|module\.)*blocks\."
 
 
-def _path(number: int, ours: str) -> tuple[Rule, ...]:
-  stem = AT + rf"0\.multipathway_blocks\.{number}\."
-  block = AT + rf"(\d)\.multipathway_blocks\.{number}\.res_blocks\.(\d+)\."
-  at = rf"layer\1_\2/{ours}/"
+def path(inside: str, stem_at: str, block_at: str) -> tuple[Rule, ...]:
+  """Rules for a path: what stands before `conv` and `res_blocks` there, and within our stem and blocks."""
+  stem = AT + r"0\." + inside
+  block = AT + r"(\d)\." + inside + r"res_blocks\.(\d+)\."
+  at = r"layer\1_\2/" + block_at
   return (
-      (stem + r"conv\.weight", f"stem/{ours}_conv/kernel", torch_kernel),
-      *torch_batch_norm(stem + "norm", f"stem/{ours}_bn"),
+      (stem + r"conv\.weight", f"stem/{stem_at}conv/kernel", torch_kernel),
+      *torch_batch_norm(stem + "norm", f"stem/{stem_at}bn"),
       (block + r"branch1_conv\.weight", at + "shortcut_conv/kernel", torch_kernel),
       *torch_batch_norm(block + "branch1_norm", at + "shortcut_bn"),
       (block + r"branch2\.conv_([abc])\.weight", at + r"conv_\3/kernel", torch_kernel),
@@ -37,8 +38,8 @@ def _join(number: int) -> tuple[Rule, ...]:
 
 
 RULES: tuple[Rule, ...] = (
-    *_path(0, "slow"),
-    *_path(1, "fast"),
+    *path(r"multipathway_blocks\.0\.", "slow_", "slow/"),
+    *path(r"multipathway_blocks\.1\.", "fast_", "fast/"),
     *(rule for number in range(4) for rule in _join(number)),
     *torch_layer(AT + r"6\.proj", "head/label"),
 )

@@ -13,6 +13,7 @@ from vft.models.mvit import MViT
 from vft.models.panecho import PanEcho
 from vft.models.resnet import ResNet
 from vft.models.s3d import S3D
+from vft.models.slow import Slow
 from vft.models.slowfast import SlowFast
 from vft.models.swin import VideoSwin
 from vft.models.timesformer import TimeSformer
@@ -42,6 +43,7 @@ FAMILIES: dict[str, type[VideoModel]] = {
     "mvit": MViT,
     "swin": VideoSwin,
     "vjepa2": VJEPA2,
+    "slow": Slow,
     "slowfast": SlowFast,
     "x3d": X3D,
     "convnext": ConvNeXt,

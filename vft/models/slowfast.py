@@ -25,6 +25,10 @@ class Size(NamedTuple):
   depths: tuple[int, int, int, int] = (3, 4, 6, 3)
   width: int = 64
 
+  def bottleneck(self, layer: int, first: bool) -> tuple[int, int, int]:
+    """Width, span and stride of a bottleneck of the slow path, the `first` of its layer or not."""
+    return self.width << layer - 1, 1 if layer < 3 else 3, 2 if first and layer > 1 else 1
+
 
 def slow_frames(frames: int, alpha: int) -> np.ndarray:
   """The frames of the slow path: from the first to the last at even steps, rounded down, as the authors pack them."""
@@ -41,19 +45,22 @@ def onto_slow(fast: jax.Array, alpha: int) -> jax.Array:
   return fast.sum(axis=2) / there.astype(fast.dtype)
 
 
+def stem(x: jax.Array, width: int, span: int, bn: str, train: bool, names: tuple[str, str]) -> jax.Array:
+  """Kernel span x 7 x 7, max pooling: (B, T, H, W, 3) -> (B, T, H/4, W/4, width). Inside a compact method only."""
+  x = nn.relu(padded(x, width, (span, 7, 7), (1, 2, 2), bn, train, names))
+  return ops.max_pool(x, (1, 3, 3), (1, 2, 2), ((0, 0), (1, 1), (1, 1)))
+
+
 class Stem(nn.Module):
-  """Kernels 1 x 7 x 7 and 5 x 7 x 7, max pooling: (B, T, H, W, 3) -> both paths, (B, T', H/4, W/4, C)."""
+  """Spans of 1 and 5 frames: (B, T, H, W, 3) -> both paths, (B, T', H/4, W/4, C)."""
   size: Size
   bn: str
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> Paths:
     slow, width = x[:, slow_frames(x.shape[1], self.size.alpha)], self.size.width
-    return self._path(slow, width, 1, train, "slow"), self._path(x, width // SHARE, 5, train, "fast")
-
-  def _path(self, x: jax.Array, width: int, span: int, train: bool, name: str) -> jax.Array:
-    x = nn.relu(padded(x, width, (span, 7, 7), (1, 2, 2), self.bn, train, (f"{name}_conv", f"{name}_bn")))
-    return ops.max_pool(x, (1, 3, 3), (1, 2, 2), ((0, 0), (1, 1), (1, 1)))
+    return (stem(slow, width, 1, self.bn, train, ("slow_conv", "slow_bn")),
+            stem(x, width // SHARE, 5, self.bn, train, ("fast_conv", "fast_bn")))
 
 
 class Bottleneck(nn.Module):
@@ -90,8 +97,8 @@ class Block(nn.Module):
       taken = padded(fast, 2 * fast.shape[-1], (size.span, 1, 1), (size.alpha, 1, 1), self.bn, train,
                      ("join_conv", "join_bn"))
       slow = jnp.concatenate([slow, nn.relu(taken)], axis=-1)
-    width, stride = size.width << self.layer - 1, 2 if self.joins and self.layer > 1 else 1
-    slow = Bottleneck(width, 1 if self.layer < 3 else 3, stride, self.bn, self.drop_path, name="slow")(slow, train)
+    width, span, stride = size.bottleneck(self.layer, self.joins)
+    slow = Bottleneck(width, span, stride, self.bn, self.drop_path, name="slow")(slow, train)
     return slow, Bottleneck(width // SHARE, 3, stride, self.bn, self.drop_path, name="fast")(fast, train)
 
 
