@@ -11,6 +11,7 @@ from flax import linen as nn
 from vft.models import ops
 from vft.models.heads import Spec
 from vft.models.layers import drop_path, he_normal
+from vft.models.normalisation import IMAGENET, Statistics
 from vft.models.transformer import LayerNorm, Mlp
 from vft.models.video_model import VideoModel
 
@@ -90,12 +91,7 @@ class ConvNeXt(VideoModel):
   original: ClassVar[Spec] = Spec(temporal="logits", norm=1e-6)
   classes: ClassVar[int] = 1000
   residual: ClassVar[str] = "layer"
-
-  @classmethod
-  def statistics(cls, variant: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Of ImageNet, as torchvision uses them."""
-    del variant
-    return (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+  normalisation: ClassVar[Statistics] = IMAGENET
 
   @property
   def blocks(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from vft.models.layers import conv_bn, drop_path, in_eights
+from vft.models.normalisation import Statistics
 from vft.models.video_model import VideoModel
 
 # Stages of the published Lite0: blocks, kernel, stride of the first block, expansion, width.
@@ -108,11 +109,7 @@ class EfficientNetLite(VideoModel):
       "": Size(), "lite0": Size(), "lite1": Size(1.0, 1.1), "lite2": Size(1.1, 1.2), "tiny": Size(0.5, 0.5, 16, 640)}
   classes: ClassVar[int] = 1000
   residual: ClassVar[str] = "block_"
-
-  @classmethod
-  def statistics(cls, variant: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    del variant
-    return (127 / 255,) * 3, (128 / 255,) * 3
+  normalisation: ClassVar[Statistics] = (127 / 255,) * 3, (128 / 255,) * 3
 
   @property
   def blocks(self) -> tuple[str, ...]:

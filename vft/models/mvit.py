@@ -16,6 +16,7 @@ from flax import linen as nn
 from vft.models import ops
 from vft.models.heads import Spec
 from vft.models.layers import drop_path, he_normal
+from vft.models.normalisation import PYSLOWFAST, Statistics
 from vft.models.transformer import Dense, LayerNorm, Mlp
 from vft.models.video_model import VideoModel
 
@@ -140,10 +141,10 @@ class MViT(VideoModel):
   residual: ClassVar[str] = "block_"
 
   @classmethod
-  def statistics(cls, variant: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+  def statistics(cls, variant: str) -> Statistics:
     if variant == "echoprime":
       return ((29.110628 / 255, 28.076836 / 255, 29.096405 / 255), (47.989223 / 255, 46.456997 / 255, 47.20083 / 255))
-    return (0.45, 0.45, 0.45), (0.225, 0.225, 0.225)
+    return PYSLOWFAST
 
   @property
   def blocks(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from vft.models import convnext
+from vft.models.normalisation import IMAGENET, Statistics
 from vft.models.temporal import sinusoids
 from vft.models.transformer import Attention, LayerNorm, Mlp
 from vft.models.video_model import VideoModel
@@ -55,11 +56,7 @@ class PanEcho(VideoModel):
       "tiny": Size(convnext.Size((1, 1), 16), depth=1),
   }
   residual: ClassVar[str] = "layer"
-
-  @classmethod
-  def statistics(cls, variant: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Of ImageNet, in the order of the channels; PanEcho's own files are read in the order blue, green, red."""
-    return convnext.ConvNeXt.statistics(variant)
+  normalisation: ClassVar[Statistics] = IMAGENET  # of red, green, blue; PanEcho reads files the other way
 
   @property
   def blocks(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from vft.models import ops
 from vft.models.heads import Spec
 from vft.models.i3d import WIDTHS
 from vft.models.layers import padded
+from vft.models.normalisation import KINETICS, Statistics
 from vft.models.video_model import VideoModel
 
 SINGLE = {"conv_1a": (64, 7, 2), "conv_2b": (64, 1, 1), "conv_2c": (192, 3, 1)}  # width, kernel, stride
@@ -77,11 +78,7 @@ class S3D(VideoModel):
   }
   original: ClassVar[Spec] = Spec(pool="windows")
   classes: ClassVar[int] = 400
-
-  @classmethod
-  def statistics(cls, variant: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    del variant
-    return (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)
+  normalisation: ClassVar[Statistics] = KINETICS
 
   @property
   def blocks(self) -> tuple[str, ...]:

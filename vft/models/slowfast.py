@@ -12,6 +12,7 @@ from flax import linen as nn
 
 from vft.models import ops
 from vft.models.layers import drop_path, padded
+from vft.models.normalisation import PYSLOWFAST, Statistics
 from vft.models.video_model import VideoModel
 
 Paths = tuple[jax.Array, jax.Array]
@@ -118,11 +119,7 @@ class SlowFast(VideoModel):
   }
   classes: ClassVar[int] = 400
   residual: ClassVar[str] = "layer"
-
-  @classmethod
-  def statistics(cls, variant: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    del variant
-    return (0.45, 0.45, 0.45), (0.225, 0.225, 0.225)
+  normalisation: ClassVar[Statistics] = PYSLOWFAST
 
   @property
   def blocks(self) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from flax import linen as nn
 
 from vft.models.heads import Spec
 from vft.models.layers import drop_path
+from vft.models.normalisation import IMAGENET, Statistics
 from vft.models.transformer import Dense, LayerNorm, Mlp
 from vft.models.tubelets import TubeletEmbed
 from vft.models.video_model import VideoModel
@@ -111,11 +112,7 @@ class VideoSwin(VideoModel):
   original: ClassVar[Spec] = Spec(pool="mean")
   classes: ClassVar[int] = 400
   residual: ClassVar[str] = "stage"
-
-  @classmethod
-  def statistics(cls, variant: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    del variant
-    return (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+  normalisation: ClassVar[Statistics] = IMAGENET
 
   @property
   def blocks(self) -> tuple[str, ...]:

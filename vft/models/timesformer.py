@@ -15,6 +15,7 @@ from flax import linen as nn
 
 from vft.models.heads import Spec
 from vft.models.layers import drop_path
+from vft.models.normalisation import PYSLOWFAST, Statistics
 from vft.models.transformer import Attention, Mlp
 from vft.models.tubelets import TubeletEmbed
 from vft.models.video_model import VideoModel
@@ -78,10 +79,7 @@ class TimeSformer(VideoModel):
   original: ClassVar[Spec] = Spec(pool="cls")
   residual: ClassVar[str] = "block_"
   classes: ClassVar[int] = 400  # Kinetics-400; weights for Kinetics-600 (600) and SSv2 (174) are published too
-
-  @classmethod
-  def statistics(cls, variant: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    return (0.45, 0.45, 0.45), (0.225, 0.225, 0.225)
+  normalisation: ClassVar[Statistics] = PYSLOWFAST
 
   @property
   def blocks(self) -> tuple[str, ...]:

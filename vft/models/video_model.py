@@ -8,6 +8,7 @@ from flax import linen as nn
 
 from vft.models import ops, pooling
 from vft.models.heads import HEADS, Spec
+from vft.models.normalisation import HALF, Statistics
 
 Part = TypeVar("Part", bound=Callable[..., Any])
 
@@ -38,13 +39,14 @@ class VideoModel(nn.Module):
   options: ClassVar[tuple[str, ...]] = ()  # fields of the family that model.options may set
   original: ClassVar[Spec] = Spec()  # the published classifier; its `pool` and `norm` are the default of every head
   classes: ClassVar[int] = 0  # of the published classifier; 0 = none is published
+  normalisation: ClassVar[Statistics] = HALF  # published, unless it differs by variant
   residual: ClassVar[str] = ""  # part of the names of blocks with residual branches; "" = there are none
 
   @classmethod
-  def statistics(cls, variant: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+  def statistics(cls, variant: str) -> Statistics:
     """Published mean and deviation of the input, of pixels in 0..1."""
     del variant
-    return (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+    return cls.normalisation
 
   @property
   def blocks(self) -> tuple[str, ...]:

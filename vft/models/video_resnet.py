@@ -10,6 +10,7 @@ import jax
 from flax import linen as nn
 
 from vft.models.layers import drop_path, padded
+from vft.models.normalisation import KINETICS, Statistics
 from vft.models.video_model import VideoModel
 
 Triple = tuple[int, int, int]
@@ -76,11 +77,7 @@ class VideoResNet(VideoModel):
   }
   classes: ClassVar[int] = 400
   residual: ClassVar[str] = "layer"
-
-  @classmethod
-  def statistics(cls, variant: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    del variant
-    return (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)
+  normalisation: ClassVar[Statistics] = KINETICS
 
   @property
   def blocks(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from flax import linen as nn
 from scipy import ndimage
 
 from vft.models.heads import Spec
+from vft.models.normalisation import IMAGENET, Statistics
 from vft.models.transformer import Block
 from vft.models.tubelets import TubeletEmbed
 from vft.models.video_model import VideoModel
@@ -64,11 +65,7 @@ class VideoMAE(VideoModel):
   original: ClassVar[Spec] = Spec(pool="mean", norm=1e-6)
   classes: ClassVar[int] = 400
   residual: ClassVar[str] = "block_"
-
-  @classmethod
-  def statistics(cls, variant: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    del variant
-    return (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+  normalisation: ClassVar[Statistics] = IMAGENET
 
   @property
   def blocks(self) -> tuple[str, ...]:

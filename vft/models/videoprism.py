@@ -13,6 +13,7 @@ from flax import linen as nn
 
 from vft.models import ops
 from vft.models.heads import Spec
+from vft.models.normalisation import Statistics
 from vft.models.transformer import Block
 from vft.models.tubelets import TubeletEmbed
 from vft.models.video_model import VideoModel
@@ -74,11 +75,7 @@ class VideoPrism(VideoModel):
   }
   original: ClassVar[Spec] = Spec(pool="mean")
   residual: ClassVar[str] = "block_"
-
-  @classmethod
-  def statistics(cls, variant: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    del variant
-    return (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+  normalisation: ClassVar[Statistics] = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 
   @property
   def blocks(self) -> tuple[str, ...]:

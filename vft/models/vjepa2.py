@@ -14,6 +14,7 @@ import numpy as np
 from flax import linen as nn
 
 from vft.models.heads import Spec
+from vft.models.normalisation import IMAGENET, Statistics
 from vft.models.transformer import Block, LayerNorm
 from vft.models.tubelets import TubeletEmbed
 from vft.models.video_model import VideoModel
@@ -59,11 +60,7 @@ class VJEPA2(VideoModel):
   original: ClassVar[Spec] = Spec(kind="attentive", depth=4)
   classes: ClassVar[int] = 174  # Something-Something v2; 48 of Diving48 are published too
   residual: ClassVar[str] = "block_"
-
-  @classmethod
-  def statistics(cls, variant: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    del variant
-    return (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+  normalisation: ClassVar[Statistics] = IMAGENET
 
   @property
   def blocks(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from flax import linen as nn
 from vft.models import ops
 from vft.models.heads import Spec
 from vft.models.layers import drop_path, he_normal, in_eights, padded
+from vft.models.normalisation import PYSLOWFAST, Statistics
 from vft.models.video_model import VideoModel
 
 ONE = (1, 1, 1)
@@ -100,11 +101,7 @@ class X3D(VideoModel):
   original: ClassVar[Spec] = Spec("mlp", hidden=(2048,))
   classes: ClassVar[int] = 400
   residual: ClassVar[str] = "layer"
-
-  @classmethod
-  def statistics(cls, variant: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    del variant
-    return (0.45, 0.45, 0.45), (0.225, 0.225, 0.225)
+  normalisation: ClassVar[Statistics] = PYSLOWFAST
 
   @property
   def blocks(self) -> tuple[str, ...]:
