@@ -38,6 +38,8 @@ def test_bootstrap_equals_the_loop_that_repeats_rows(classes, topk):
   assert list(got) == list(want)
   last = want[f"recall/{names[-1]}"]
   assert (last == 0).any() and (last > 0).any()  # resamples with and without the last class are among them
+  whole = metrics.classification(labels, probs, classes=names, topk=topk)["ece"]
+  want["ece"] = np.maximum(want["ece"] - want["ece"].mean() + whole, 0)
   for k, values in want.items():
     np.testing.assert_allclose(got[k], np.nanpercentile(values, (2.5, 97.5)), rtol=0, atol=1e-12, err_msg=k)
 
@@ -80,6 +82,15 @@ def test_figures_hold_value_limits_and_number_of_groups():
   assert got["n"] == len(set(groups))
   assert got["low"] <= got["value"] <= got["high"]
   assert got["value"] == metrics.classification(labels, probs, classes=CLASSES, topk=5)["accuracy"]
+
+
+def test_the_interval_of_a_small_ece_holds_it():
+  """Labels drawn by the probabilities themselves: ECE is 0.02, and 0.04 to 0.11 in resamples."""
+  rng = np.random.default_rng(1)
+  p = rng.uniform(size=200)
+  labels, probs = (rng.uniform(size=200) < p).astype(int), np.stack([1 - p, p], axis=1)
+  ece = stats.figures(labels, probs, np.arange(200), classes="ab")["ece"]
+  assert ece["low"] < ece["value"] < ece["high"] < 0.1
 
 
 def test_one_patient_gives_no_interval():

@@ -39,10 +39,15 @@ def bootstrap(labels: Any, outputs: Any, groups: Any, *, classes: Sequence[str] 
   """What `metrics.figures` takes, and groups (n,) -> {metric: (low, high)}, 95 % limits from `n` resamples of groups.
 
   Resamples in which a figure is undefined (auroc with one class) are left out of its limits. The limits are None where
-  no resample defines it, and where there is only one group, which says nothing about other groups.
+  no resample defines it, and where there is only one group, which says nothing about other groups. Drawing again adds
+  noise to every bin of ECE, so that its resamples lie above it: they are moved down by as much, to 0 at the least.
   """
   measure, count = _measure(kind, labels, outputs, groups, classes, topk, thresholds, rate)
-  return {k: limits(v, count) for k, v in resample(measure, count, n, seed).items()}
+  drawn = resample(measure, count, n, seed)
+  if "ece" in drawn:
+    whole = measure(np.ones((1, count)))["ece"]
+    drawn["ece"] = np.maximum(drawn["ece"] - (drawn["ece"].mean() - whole), 0)
+  return {k: limits(v, count) for k, v in drawn.items()}
 
 
 def bootstrap_difference(labels: Any, outputs_a: Any, outputs_b: Any, groups: Any, *, classes: Sequence[str] = (),
