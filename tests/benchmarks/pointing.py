@@ -1,11 +1,11 @@
 """Do maps point at the moving wall? Share of the map inside it over its share of the area, on simulated test clips.
 
   python -m vft.main --config=medical --config.controls='()' --workdir=runs/medical   # about 3 minutes
-  python -m tests.benchmarks.pointing runs/medical [--clips=20] [--steps=8]
+  python -m tests.benchmarks.pointing runs/medical [--clips=100] [--steps=8]
 
-The wall is known from the geometry that made the clip. 1 is chance; what is black in every frame counts as no area. The
-picture's own brightness as a map stands beside the others: a wall is bright, and gradients times pixels follow pixels.
-14 minutes of one processor, half of them to compile for each predicted class.
+The wall is known from the geometry that made the clip. 1 is chance; what is black in every frame counts as no area. Two
+maps know no model: the picture's own brightness (a wall is bright, and gradients times pixels follow pixels), and how
+far each pixel is from its mean over the clip, as `integrated_gradients:still` is a gradient times that.
 """
 import argparse
 import os
@@ -43,15 +43,18 @@ def maps(subject: Subject, frames: np.ndarray, video: np.ndarray, rng: np.random
   cams = {block: gradcam.gradcam(subject, video, block) for block in ("mixed_4f", "mixed_5c")}
   found = {f"Grad-CAM, {block}": cam for block, cam in cams.items()}
   found |= {f"random, grid of {block}": rng.random(cam.shape) for block, cam in cams.items()}
-  return {"integrated gradients": np.abs(inputs.integrated_gradients(subject, video, steps))[0],
-          "random, every pixel": rng.random(shape), "the picture itself": frames.mean(axis=-1),
+  grey = frames.mean(axis=-1)
+  return {"integrated gradients, from black": np.abs(inputs.integrated_gradients(subject, video, steps))[0],
+          "integrated gradients, still": np.abs(inputs.integrated_gradients(subject, video, steps, still=True))[0],
+          "random, every pixel": rng.random(shape), "the picture itself": grey,
+          "its motion": np.abs(grey - grey.mean(axis=0)),
           **{name: to_video(values, shape)[0] for name, values in found.items()}}
 
 
 def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument("workdir", type=Path)
-  parser.add_argument("--clips", type=int, default=20)
+  parser.add_argument("--clips", type=int, default=100)
   parser.add_argument("--steps", type=int, default=8)
   args = parser.parse_args()
   flags.FLAGS.mark_as_parsed()
@@ -71,7 +74,7 @@ def main() -> None:
   for name, values in found.items():
     values = np.array(values)
     low, high = np.quantile(values[draws].mean(axis=1), (0.025, 0.975))
-    print(f"{name:28} {values.mean():.2f} [{low:.2f}, {high:.2f}], above 1 in {(values > 1).mean():.0%}")
+    print(f"{name:34} {values.mean():.2f} [{low:.2f}, {high:.2f}], above 1 in {(values > 1).mean():.0%}")
 
 
 if __name__ == "__main__":

@@ -53,7 +53,8 @@ def test_each_video_gets_its_files_and_the_broken_one_is_named(explain, finished
       assert image.size == size
 
 
-@pytest.mark.parametrize("method", ["integrated_gradients", "occlusion", "gradcam:layer2_00"])
+@pytest.mark.parametrize("method", ["integrated_gradients", "integrated_gradients:still", "occlusion",
+                                    "gradcam:layer2_00"])
 def test_other_methods_write_a_map_too(explain, finished, tiny_csv, tmp_path, method):
   code, out, err = explain(finished, tiny_csv.parent / "p1_0.mp4", f"--method={method}", "--output=out")
   assert (code, err) == (0, "") and method in out

@@ -116,10 +116,19 @@ def test_registers_and_poolers_leave_a_map_of_patches(variant):
   assert attention.rollout(s, clip()).shape == attention.weighted(s, clip()).shape == (1, 8, 4, 4)
 
 
-def test_integrated_gradients_sum_to_the_score_above_black():
+@pytest.mark.parametrize("still", [False, True])
+def test_integrated_gradients_sum_to_the_score_above_where_they_begin(still):
   s, video = subject("videomae"), clip()
-  above = s.score(video) - s.score(np.broadcast_to(s.black, video.shape))
-  assert inputs.integrated_gradients(s, video, 64).sum() == pytest.approx(above[0], rel=0.02)
+  begin = video.mean(axis=1, keepdims=True) if still else s.black
+  above = s.score(video) - s.score(np.broadcast_to(begin, video.shape))
+  assert inputs.integrated_gradients(s, video, 64, still).sum() == pytest.approx(above[0], rel=0.02)
+
+
+def test_from_the_mean_frame_only_what_moves_has_a_share():
+  video = clip()
+  video[:, :, :8] = video[:, :1, :8]
+  values = inputs.integrated_gradients(subject("videomae"), video, 2, still=True)
+  assert np.abs(values[:, :, :8]).max() < 1e-5 * np.abs(values).max()
 
 
 def test_occlusion_finds_the_only_frame_that_differs():

@@ -18,7 +18,8 @@ from vft.explain import attention, gradcam, inputs, pictures, subject
 
 METHODS: dict[str, Callable[..., np.ndarray]] = {
     "gradcam": gradcam.gradcam, "rollout": attention.rollout, "attention": attention.weighted,
-    "integrated_gradients": inputs.integrated_gradients, "occlusion": inputs.occlusion}
+    "integrated_gradients": inputs.integrated_gradients,
+    "integrated_gradients:still": partial(inputs.integrated_gradients, still=True), "occlusion": inputs.occlusion}
 
 
 def explain(argv: Sequence[str]) -> None:
@@ -74,16 +75,17 @@ def read(source: Any, config: ConfigDict, pixels: forward.Pixels) -> tuple[np.nd
 def find_method(asked: str) -> Callable[..., np.ndarray]:
   """f(subject, video) -> (B, T', H', W') of "gradcam:mixed_4f" and the like. Raises ConfigError for another name."""
   name, _, block = asked.partition(":")
-  if asked and (name not in METHODS or (block and name != "gradcam")):
+  if asked and asked not in METHODS and not (block and name == "gradcam"):
     raise ConfigError(f"--method is {asked!r}; known: {', '.join(METHODS)}, gradcam:BLOCK{did_you_mean(name, METHODS)}")
-  return partial(gradcam.gradcam, block=block) if block else METHODS.get(name, gradcam.gradcam)
+  return METHODS.get(asked) or partial(gradcam.gradcam, block=block)
 
 
 def write(folder: Path, frames: np.ndarray, times: np.ndarray, values: np.ndarray, title: str, method: str) -> None:
   """All files of one clip: frames (T, S, S, 3) uint8 at times (T,), values (1, T', H', W')."""
   folder.mkdir(parents=True, exist_ok=True)
   whole = subject.to_video(values, frames.shape[:3])[0]
-  fine = method == "integrated_gradients"  # one value a pixel: too fine to see, and the sign of a pixel says little
+  # One value a pixel is too fine to see, and the sign of a pixel says little.
+  fine = method.startswith("integrated_gradients")
   shown = pictures.unit(np.abs(whole) if fine else whole, sigma=1.5 if fine else 0)
   overlay = pictures.blend(frames, shown)
   steps = np.diff(times)

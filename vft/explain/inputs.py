@@ -11,22 +11,22 @@ from vft.explain.subject import Subject, Target
 PIXELS = 800_000  # frames x height x width that are scored at once
 
 
-def integrated_gradients(subject: Subject, video: np.ndarray, steps: int = 32) -> np.ndarray:
-  """Integrated gradients (arXiv:1703.01365, eq. 3) from black to the video: (B, T, H, W, C) -> (B, T, H, W), signed.
+def integrated_gradients(subject: Subject, video: np.ndarray, steps: int = 32, still: bool = False) -> np.ndarray:
+  """Integrated gradients (arXiv:1703.01365, eq. 3): (B, T, H, W, C) -> (B, T, H, W), signed.
 
-  Their sum is the score of the video less that of black, the better the more steps (midpoints of equal parts).
+  They begin at black, or where `still` at the mean frame of the clip: then only what moves is given a share. Their sum
+  is the score of the video less that of the beginning, the better the more steps (midpoints of equal parts).
   """
+  begin = video.mean(axis=1, keepdims=True) if still else subject.black.reshape(1, 1, 1, 1, -1)
   total = np.zeros(video.shape, np.float32)
   for step in range(steps):
-    total += _gradient(subject.model, subject.target, subject.variables, video, subject.black, (step + 0.5) / steps)
-  return (total * (video - subject.black)).sum(axis=-1) / steps
+    total += _gradient(subject.model, subject.target, subject.variables, begin + (step + 0.5) / steps * (video - begin))
+  return (total * (video - begin)).sum(axis=-1) / steps
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _gradient(model: Any, target: Target, variables: Any, video: jax.Array, black: jax.Array,
-              share: jax.Array) -> jax.Array:
-  black = black.reshape(1, 1, 1, 1, -1)
-  return jax.grad(lambda x: target.score(model.apply(variables, x)).sum())(black + share * (video - black))
+def _gradient(model: Any, target: Target, variables: Any, video: jax.Array) -> jax.Array:
+  return jax.grad(lambda x: target.score(model.apply(variables, x)).sum())(video)
 
 
 def occlusion(subject: Subject, video: np.ndarray, width: int = 3) -> np.ndarray:
