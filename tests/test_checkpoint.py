@@ -59,6 +59,16 @@ def test_flipped_bit_is_found_and_the_older_step_is_used(tmp_path, caplog):
   assert (tmp_path / "damaged-3").is_dir()
 
 
+def test_a_step_damaged_twice_is_set_aside_twice(tmp_path):
+  fill(tmp_path)
+  for _ in range(2):
+    damage(tmp_path, 3)
+    store = checkpoint.Checkpoints(tmp_path)
+    assert store.newest() == 2
+    store.save(3, arrays(3), {}, 0.5)
+  assert {p.name for p in tmp_path.glob("damaged*")} == {"damaged-3", "damaged-3-2"}
+
+
 @pytest.mark.fault("F36", "metadata cut, manifest.ocdbt deleted", "set aside with a warning")
 @pytest.mark.fault("F38", "all steps damaged", "exit 4, never a silent start from zero")
 def test_cut_metadata_and_lost_files_are_found(tmp_path):

@@ -1,6 +1,7 @@
 """Checkpoints by orbax, with what it lacks: a digest of every file, written last, and fall-back to an older step."""
 import errno
 import hashlib
+import itertools
 import json
 import logging
 import os
@@ -43,7 +44,7 @@ class Checkpoints:
   """The newest two steps and the best one in a folder.
 
   A checkpoint holds flat trees {"params", "batch_stats", "opt_state"} of arrays and metadata: what identifies the base
-  weights and the run. Damaged steps are set aside as damaged-<step>; when only damaged ones are left, WeightsError.
+  weights and the run. Damaged steps are set aside as damaged-<step>[-<n>]; when only damaged ones are left, WeightsError.
   Of many processes all call the same methods; the first one alone reads and writes, and tells the others.
   """
 
@@ -68,8 +69,10 @@ class Checkpoints:
     faults = {p: _fault(p) for p in steps}
     for path, fault in faults.items():
       if fault:
-        logging.warning("checkpoint of step %s set aside as %s: %s", path.name, f"damaged-{path.name}", fault)
-        path.rename(path.with_name(f"damaged-{path.name}"))
+        names = (f"damaged-{path.name}" + (f"-{n}" if n > 1 else "") for n in itertools.count(1))
+        place = next(p for p in map(path.with_name, names) if not p.exists())
+        logging.warning("checkpoint of step %s set aside as %s: %s", path.name, place.name, fault)
+        path.rename(place)
     if any(f not in ("", "not finished") for f in faults.values()) and all(faults.values()):
       raise WeightsError(f"Every checkpoint in {self.folder} is damaged: {sorted(p.name for p in steps)}.\n"
                          f"Nothing was deleted. To start again from step 0, remove {self.folder}.")
