@@ -44,7 +44,7 @@ class Checkpoints:
   """The newest two steps and the best one in a folder.
 
   A checkpoint holds flat trees {"params", "batch_stats", "opt_state"} of arrays and metadata: what identifies the base
-  weights and the run. Damaged steps are set aside as damaged-<step>[-<n>]; when only damaged ones are left, WeightsError.
+  weights and the run. Damaged steps are set aside as damaged-<step>[-<n>]; when none is left, WeightsError.
   Of many processes all call the same methods; the first one alone reads and writes, and tells the others.
   """
 
