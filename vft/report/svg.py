@@ -52,11 +52,16 @@ def inline(text: str, name: str, title: str) -> Markup:
   used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', body))
   body = re.sub(r' id="([^"]+)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", body)
   body = re.sub(r'(href="#|url\(#)([^")]+)', rf"\g<1>{name}-\g<2>", body)
-  body = re.sub(r"-?\d+\.\d{3,}", lambda m: f"{float(m[0]):.2f}".rstrip("0").rstrip("."), body)
-  for colour, variable in _VARIABLES.items():
-    body = body.replace(colour, f"var({variable})")
-  body = re.sub(r"font: ([^;\"]*?)([\d.]+)px [^;\"]*", r"font-size: \2px", body)
+  body = re.sub(r"<[^>]*>", lambda m: _shorter(m[0]), body)  # texts between tags, such as numbers of an axis, stay
   body = re.sub(r"\n\s*", "\n", body)
   # matplotlib escapes the texts it draws, the title is escaped here, `name` is the caller's own.
   return Markup(f'<svg {view[0]} role="img" aria-labelledby="{name}-title" focusable="false">'  # noqa: S704
                 f'<title id="{name}-title">{escape(title)}</title>{body}')
+
+
+def _shorter(tag: str) -> str:
+  """A tag whose places have two decimals and whose colours are those of the page."""
+  tag = re.sub(r"-?\d+\.\d{3,}", lambda m: f"{float(m[0]):.2f}".rstrip("0").rstrip("."), tag)
+  for colour, variable in _VARIABLES.items():
+    tag = tag.replace(colour, f"var({variable})")
+  return re.sub(r"font: ([^;\"]*?)([\d.]+)px [^;\"]*", r"font-size: \2px", tag)
