@@ -53,7 +53,7 @@ def main() -> int:
   predict.add_argument("--smooth", type=float, default=0.0, metavar="S", help="mean of windows S / 2 on each side")
   predict.add_argument("--segments", action="store_true", help="a line per stretch of windows with the same label")
   predict.add_argument("--group", default="", metavar="COLUMN", help="a line per patient: a column of a CSV file, or a "
-                       r"pattern in the names of files, such as 'p\d+'")
+                       r"pattern in the names of files, or else of their folders, such as 'p\d+'")
   predict.add_argument("--annotate", type=Path, metavar="FOLDER", help="an mp4 of each video with label and curve")
   predict.add_argument("--coverage", type=float, metavar="SHARE", help="adds the set of classes, or the bounds, that "
                        "hold the truth at this rate over new patients, such as 0.9: conformal, from validation")
@@ -161,8 +161,8 @@ def _check(args: argparse.Namespace, flags: list[str]) -> None:
   from vft import config as configs
   from vft.check import command
   from vft.data import sources
-  kind, _, where = args.what.partition(":")
-  name, source = (Path(where).stem, [f"--config.data.source={args.what}"]) if kind in sources.KINDS else (
+  kind, colon, where = args.what.partition(":")  # without one it is a config, some of which are called as their source
+  name, source = (Path(where).stem, [f"--config.data.source={args.what}"]) if colon and kind in sources.KINDS else (
       Path(args.what).stem, [])
   config, _ = mains.parse([f"--config={'default' if source else args.what}", *source, *flags])
   configs.check(config)

@@ -307,6 +307,13 @@ def test_the_command_takes_a_source_or_a_config_and_starts_without_jax(folder, t
   assert run_here("check", "cvs:x") == 2
 
 
+def test_a_config_that_is_called_as_its_source_is_a_config(monkeypatch):
+  seen = []
+  monkeypatch.setattr(command, "check", lambda config, *_, **__: seen.append(config))
+  assert run_here("check", "echonet_dynamic", "--config.data.source=echonet_dynamic:/data/echo") == 0
+  assert seen[0].tasks.to_dict() == {"EF": {"kind": "regression"}}
+
+
 def run_here(*args):
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(sys, "argv", ["vft", *args])
