@@ -13,6 +13,8 @@ from vft import forward, predict
 from vft.data import inspection, readers, sampling
 from vft.errors import DataError
 from vft.predict import clips as batches_of
+from vft.predict import videos
+from vft.tasks import Task
 
 
 def make_config(stride_s=0.0, **evaluation):
@@ -99,12 +101,29 @@ def test_patterns_and_a_list_on_standard_input_name_files(tmp_path, monkeypatch)
   assert predict.find_videos([str(names[3])]) == [names[3]]  # a name, not a pattern
   monkeypatch.setattr(sys, "stdin", io.StringIO(f"{names[1]}\n\n  {names[0]}\n"))
   assert predict.find_videos(["-", str(names[2])]) == [names[1], names[0], names[2]]
+  assert predict.find_videos([str(names[2]), str(tmp_path / "deep")]) == [names[2]]  # named twice, there once
   with pytest.raises(DataError, match=r"Nothing matches '.*/x\*'"):
     predict.find_videos([f"{tmp_path}/x*"])
 
 
+def test_the_pattern_of_patients_is_looked_for_in_names_then_in_folders_from_the_nearest_on():
+  paths = {"/data/mp4/p1_a.mp4": "p1", "/mp4/p7/p8/clip.mp4": "p8", "/data/p2/frames.v1": "p2",
+           "s3://p9/x/p3.mp4": "p3"}
+  assert videos.groups([], [*paths], r"p\d+") == paths
+  assert videos.groups([], ["/data/p1/p2/a.mp4"], r"/(p\d+)/p") == {"/data/p1/p2/a.mp4": "p1"}  # in the whole path
+
+
 def test_a_table_is_written_as_csv_or_json():
   text = "path,start_s,predicted,p_fast\r\n/v/07.mp4,1.500,fast,0.1235\r\n"
-  assert predict.formatted(text, "t.csv") == predict.formatted(text, "-") == text
-  assert json.loads(predict.formatted(text, "t.json")) == [
+  one = (Task(classes=("fast", "slow")),)
+  assert predict.formatted(text, "t.csv", one) == predict.formatted(text, "-", one) == text
+  assert json.loads(predict.formatted(text, "t.json", one)) == [
       {"path": "/v/07.mp4", "start_s": 1.5, "predicted": "fast", "p_fast": 0.1235}]
+
+
+def test_names_of_classes_stay_what_they_are_in_json_and_numbers_are_numbers():
+  several = (Task("grade", "ordinal", ("None", "01")), Task("ef", "regression"))
+  text = "path,grade_predicted,grade_p_None,grade_set,ef_predicted\r\nNA,None,0.9,01,61.5\r\nb,01,0.2,None|01,7\r\n"
+  assert json.loads(predict.formatted(text, "t.json", several)) == [
+      {"path": "NA", "grade_predicted": "None", "grade_p_None": 0.9, "grade_set": "01", "ef_predicted": 61.5},
+      {"path": "b", "grade_predicted": "01", "grade_p_None": 0.2, "grade_set": "None|01", "ef_predicted": 7.0}]

@@ -4,6 +4,7 @@ import dataclasses
 import io
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 from ml_collections import ConfigDict
 
-from vft import calibration, coverage, mirror, sharding, shards, storage
+from vft import calibration, coverage, mirror, sharding, shards, storage, tasks
 from vft.errors import ConfigError, DataError
 from vft.predict import annotate, kept, smoothing
 from vft.predict import lines as lines_of
@@ -67,7 +68,7 @@ def predict_files(workdir: str, paths: list[str], output: str, shard: shards.Sha
     unread = _in_shares(work, Path(output), shard)
   else:
     text, unread = _table(work, videos)
-    _write_text(output, formatted(text, output))
+    _write_text(output, formatted(text, output, kept.load_identity(folder)[0]))
   if unread:
     lines = "\n".join(f"  {path}: {reason}" for path, reason in unread.items())
     raise DataError(f"{len(unread)} of {len(videos)} files could not be read; the others are done.\n{lines}")
@@ -96,11 +97,17 @@ def _table(work: Work, videos: list[Video]) -> tuple[str, dict[Video, str]]:
   return table.to_csv(index=False, float_format="%.4f", lineterminator="\r\n"), lines.unread
 
 
-def formatted(text: str, output: str) -> str:
-  """A table as CSV, or as a list of objects where `output` ends in .json."""
+def formatted(text: str, output: str, wanted: Sequence[tasks.Task]) -> str:
+  """A table as CSV, or as a list of objects where `output` ends in .json: names, of classes too, are text there."""
   if not output.endswith(".json") or not text:
     return text
-  return pd.read_csv(io.StringIO(text), dtype={"path": str, "group": str}).to_json(orient="records", indent=1) + "\n"
+  words = {"path", "group", "task", *(["predicted"] if len(wanted) > 1 else []),  # of segments
+           *(f"{t.name}_{c}" if len(wanted) > 1 else c for t in wanted if t.kind != "regression"
+             for c in ("predicted", "at_threshold", "set"))}
+  table = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)  # a class may be called None or 01
+  for column in table.columns.difference(words):
+    table[column] = pd.to_numeric(table[column])
+  return table.to_json(orient="records", indent=1) + "\n"
 
 
 def _write_text(output: str, text: str) -> None:
@@ -124,7 +131,7 @@ def _in_shares(work: Work, output: Path, shard: shards.Shard) -> dict[Video, str
     text, unread = _table(work, [v for v, name in zip(videos, names, strict=True) if name in mine])
     return {"text": text, "unread": [[str(path), reason] for path, reason in unread.items()]}
 
-  kept.load_identity(work.folder)  # whether it is finished
+  wanted, _ = kept.load_identity(work.folder)  # raises where it is not finished
   shards.run(parts, share if mine else lambda: {"text": "", "unread": []})
   with parts.merged() as found:
     texts = [io.StringIO(part["text"]) for part in found if part["text"]]
@@ -132,7 +139,7 @@ def _in_shares(work: Work, output: Path, shard: shards.Shard) -> dict[Video, str
     place = [order[name] for name in table.iloc[:, 0]]
     partial = output.with_name(f"{output.name}.tmp")
     text = table.iloc[np.argsort(place, kind="stable")].to_csv(index=False, lineterminator="\r\n")
-    _write_text(str(partial), formatted(text, str(output)))
+    _write_text(str(partial), formatted(text, str(output), wanted))
     partial.replace(output)
   return {path: reason for part in found for path, reason in part["unread"]}
 

@@ -18,7 +18,8 @@ Video = Path | str  # a file or a folder of frames; those at s3:// and the like 
 def find_videos(paths: list[str]) -> list[Video]:
   """Files as they are, folders searched for files, patterns (*, ?, **) expanded; - is a list on standard input.
 
-  A CSV file lists videos in its column path, relative to its folder; those that are not there stay, to be named later.
+  What is named twice comes once, so that it counts once among the lines of a patient. A CSV file lists videos in its
+  column path, relative to its folder; those that are not there stay, to be named later.
   Raises DataError where nothing is found.
   """
   paths = [path for given in paths for path in _expanded(given)]
@@ -30,7 +31,7 @@ def find_videos(paths: list[str]) -> list[Video]:
       found += _find_remote(path) if storage.is_remote(path) else _find_here(Path(path))
   if not found:
     raise DataError(f"No files in {', '.join(paths)}.")
-  return found
+  return [*dict.fromkeys(found)]
 
 
 def read_list(path: str) -> pd.DataFrame:
@@ -53,8 +54,9 @@ def read_list(path: str) -> pd.DataFrame:
 def groups(paths: list[str], videos: list[Video], by: str) -> dict[str, str]:
   """{video: its patient}: the cell in column `by` of a CSV file in `paths`, or what the pattern `by` finds in names.
 
-  A pattern's first bracket counts, or all that it matches. Raises ConfigError where `by` is neither, DataError for a
-  video without.
+  A pattern is looked for in the name of the file, without its suffix, then in those of the folders above it, the
+  nearest first, then in the whole path; its first bracket counts, or all that it matches. Raises ConfigError where `by`
+  is neither, DataError for a video without.
   """
   found: dict[str, str] = {}
   tables = [table for path in paths if _is_table(path) and by.lower() in (table := read_list(path))]
@@ -66,7 +68,8 @@ def groups(paths: list[str], videos: list[Video], by: str) -> dict[str, str]:
     raise ConfigError(f"--group is {by!r}: {e}.\n"
                       r"Expected a column of a CSV file, or a pattern such as 'p\d+'.") from None
   for video in (str(v) for v in videos if not tables):
-    if match := pattern.search(video):
+    parts = Path(video).parent.parts
+    if match := next(filter(None, map(pattern.search, (Path(video).stem, *reversed(parts), video))), None):
       found[video] = match[1] if pattern.groups else match[0]
   missing = [str(v) for v in videos if not found.get(str(v))]
   if missing:
