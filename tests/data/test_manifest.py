@@ -48,6 +48,17 @@ def test_a_manifest_holds_what_was_found(tmp_path):
   assert made.labels(some)["label"].tolist() == [0, 1] and made.groups(some).tolist() == ["p0", "p1"]
 
 
+def test_many_labels_may_have_spaces_between_them_and_a_task_the_name_of_another_ones_column(tmp_path):
+  config = make_folder(tmp_path, header="path,label,found")
+  edit(tmp_path, ",weak", ",weak,polyp | blood")
+  edit(tmp_path, ",normal", ",normal,polyp|blood")
+  config.tasks = {"label": dict(kind="multi", column="found"), "grade": dict(column="label")}
+  made = manifest.make_manifest(config)
+  assert {t.name: t.classes for t in made.tasks} == {"label": ("blood", "polyp"), "grade": ("normal", "weak")}
+  assert set(made.table.label) == {"polyp|blood"}
+  assert made.table.grade.tolist() == ["normal", "normal", "weak", "weak"] * 3
+
+
 def test_a_saved_manifest_comes_back_equal(tmp_path):
   config = make_folder(tmp_path, header="path,label")
   made = manifest.make_manifest(config)

@@ -1,6 +1,7 @@
 import pickle
 import sys
 import types
+import unicodedata
 
 import pytest
 
@@ -46,6 +47,19 @@ def test_csv_reads_all_columns_with_bom_and_crlf(tmp_path):
   assert rows.split.tolist() == ["val", "val"] and rows.start_s.tolist() == [0.0, 2.5] and rows.end_s[0] == 2.5
 
 
+def test_letters_of_other_bytes_are_the_same_patient_class_and_file(tmp_path):
+  one, other = (unicodedata.normalize(form, "Müller") for form in ("NFC", "NFD"))
+  (tmp_path / f"{other}.mp4").touch()
+  source = open_csv(tmp_path, f"path,label,patient\n{one}.mp4,{one},{one}\nb.mp4,{other},{other}\n")
+  rows = source.rows()
+  assert rows.group.tolist() == rows.label.tolist() == [one, one]
+  assert source.read(f"{one}.mp4") == f"{tmp_path}/{other}.mp4"
+  (tmp_path / "in" / other).mkdir(parents=True)
+  (tmp_path / "in" / other / "a.mp4").touch()
+  rows = open_any(f"folder:{tmp_path}/in").rows()
+  assert rows.label.tolist() == [one] and rows.path.tolist() == [f"{other}/a.mp4"]
+
+
 def test_spans_of_one_video_get_ids_of_their_own(tmp_path):
   rows = open_csv(tmp_path, "path,label,start_s,end_s\na.mp4,x,0,1\na.mp4,x,1,2\n").rows()
   assert rows.id.tolist() == ["a.mp4@0.0", "a.mp4@1.0"] and rows.video.nunique() == 1
@@ -63,6 +77,8 @@ def test_spans_of_one_video_get_ids_of_their_own(tmp_path):
     ("path,label,start_s,end_s\na,x,2,1\n", "line 2: an impossible span"),
     ("id,path,label\n1,a,x\n1,b,x\n", "line 3: an id that stands in the file before"),
     ("path,label\na,x\na,y\n", "line 3: a span that stands in the file before"),
+    ("path,label,Label\na,x,y\n", "line 1: the column 'label' stands there 2 times"),
+    ("path,label,patient,patient\na,x,y,z\n", "line 1: the column 'patient' stands there 2 times"),
     ("path,label\n", "no line but the first"),
     ("", "No columns"),
     (b"path,label\na,x\nb,\xff\n", "line 3: not UTF-8"),
@@ -113,6 +129,9 @@ def test_folders_named_as_splits_are_official(tmp_path):
   rows = open_any(f"folder:{tmp_path}").rows()
   assert dict(zip(rows.path, rows.split, strict=True)) == {
       "train/a/1.mp4": "train", "validation/a/2.mp4": "val", "test/b/3.mp4": "test"}
+  (tmp_path / "notes").mkdir()
+  with pytest.raises(DataError, match=r"the splits \['test', 'train', 'validation'\].* beside them: \['notes'\]"):
+    open_any(f"folder:{tmp_path}").rows()  # and not three classes
 
 
 @pytest.mark.fault("F26", "folder without videos", "exit 3")

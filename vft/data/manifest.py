@@ -196,10 +196,13 @@ def _read_tasks(table: pd.DataFrame, wanted: tuple[Task, ...], source: str,
     if column not in table:
       raise DataError(f"{source} has no column {column!r} for the task {task.name}{did_you_mean(column, table.columns)}"
                       f"\nFound {[c for c in table.columns if c not in (*COLUMNS, 'where')]}.")
-  wanted = tuple(tasks.find_classes(t, table[t.column or t.name]) for t in wanted)
+  cells = {t.name: table[t.column or t.name].astype(str) for t in wanted}  # all before one is named as another's column
+  for task in wanted:
+    several = task.kind == "multi"
+    table[task.name] = cells[task.name].str.replace(r"\s*\|\s*", "|", regex=True) if several else cells[task.name]
+  wanted = tuple(tasks.find_classes(t, table[t.name]) for t in wanted)
   where = table.get("where", table.id)
   for task in wanted:
-    table[task.name] = table[task.column or task.name].astype(str)
     known |= tasks.known(task, tasks.encode(task, table[task.name], where))
     with collected(problems):
       if task.kind != "regression" and len(task.classes) < (1 if task.kind == "multi" else 2):

@@ -1,8 +1,11 @@
 """csv:FILE, one labelled span a line: path, label, and if known group (patient), split, start_s, end_s, id."""
 from __future__ import annotations
 
+import csv
 import io
 import math
+import os
+import unicodedata
 from typing import TYPE_CHECKING
 
 from vft import storage
@@ -26,7 +29,13 @@ class CsvSource(Layout):
     return self.folder
 
   def read(self, path: str) -> str:
-    return inside(self.root or storage.parent(self.file), path, self.follow_links)
+    """Under the other spelling of its letters, such as an accent of its own, where the file is called so."""
+    root = self.root or storage.parent(self.file)
+    name = inside(root, path, self.follow_links)
+    if path.isascii() or storage.is_remote(name) or os.path.lexists(name):
+      return name
+    others = (inside(root, unicodedata.normalize(form, path), self.follow_links) for form in ("NFC", "NFD"))
+    return next(filter(os.path.lexists, others), name)
 
   def rows(self) -> pd.DataFrame:
     """Raises DataError, with line numbers, for whatever is missing, double, unknown or outside the root."""
@@ -87,6 +96,11 @@ class CsvSource(Layout):
                       "cells in each other line.") from None
     known = {c.lower(): c for c in self.columns}
     lower = [str(c).strip().lower() for c in table.columns]
+    names = [c.strip().lower() for c in next(csv.reader(io.TextIOWrapper(io.BytesIO(data), "utf-8-sig")))]
+    for column in {"path", *known, *GROUP_NAMES, *COLUMNS}:
+      if names.count(column) > 1:
+        raise DataError(f"{self.file}, line 1: the column {column!r} stands there {names.count(column)} times: {names}."
+                        "\nExpected it once: remove or rename the others.")
     table.columns = [known.get(c, c) for c in lower]
     for column in ("path", *self.columns):
       if column not in table:
@@ -94,6 +108,8 @@ class CsvSource(Layout):
                         f"{list(table.columns)}.\nExpected path,{','.join(self.columns)} and, if known, group,split,"
                         "start_s,end_s,id.")
     table = table.fillna("").apply(lambda cells: cells.str.strip())
+    for column in table.columns.drop("path"):  # a patient or a class spelt with other bytes is no other one
+      table[column] = table[column].str.normalize("NFC")
     table = table[(table != "").any(axis=1)]
     if table.empty:
       raise DataError(f"{self.file}: no line but the first.\nExpected one line per labelled video.")

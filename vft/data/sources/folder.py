@@ -23,7 +23,7 @@ class FolderSource(Layout):
   """Hidden files and folders are left out; a video may lie deeper than the folder of its class."""
 
   def rows(self) -> pd.DataFrame:
-    """Raises DataError if there is no folder, no class or no video, or a link leads out of the root."""
+    """Raises DataError if there is no folder, no class or no video, splits beside others, or a link out of the root."""
     import pandas as pd
     names = _remote(self.folder) if storage.is_remote(self.folder) else None
     root = Path(self.folder)
@@ -34,9 +34,16 @@ class FolderSource(Layout):
     if not found:
       raise DataError(f"No videos in the {labelled} class folders of {self.folder!r}.\nExpected files such as "
                       "ROOT/class/clip.mp4 or ROOT/train/class/clip.mp4.")
+    splits = {label for split, label, _ in found if not split and label.lower() in SPLIT_NAMES}
+    if "train" in map(str.lower, splits) and len(splits) > 1:  # else a model would learn to tell the splits apart
+      tops = {name.split("/")[0] for name in names if "/" in name} if names else {top.name for top in _folders(root)}
+      raise DataError(f"{self.folder!r} has the splits {sorted(splits)} and other folders beside them: "
+                      f"{sorted(tops - splits)[:10]}.\nExpected ROOT/train/class/*.mp4 and the like alone, or "
+                      "ROOT/class/*.mp4: move the others away.")
     for _, _, path in found:
       self.read(path)
     rows = pd.DataFrame(found, columns=["split", "label", "path"]).assign(group="", start_s=0.0, end_s=math.nan)
+    rows["label"] = rows.label.str.normalize("NFC")  # one class, whichever bytes its letters have
     rows["id"] = rows["video"] = rows.path
     return rows[[*COLUMNS, "label"]]
 
