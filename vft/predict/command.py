@@ -105,7 +105,7 @@ def formatted(text: str, output: str, wanted: Sequence[tasks.Task]) -> str:
            *(f"{t.name}_{c}" if len(wanted) > 1 else c for t in wanted if t.kind != "regression"
              for c in ("predicted", "at_threshold", "set"))}
   table = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)  # a class may be called None or 01
-  for column in table.columns.difference(words):
+  for column in table.columns.drop(list(words), errors="ignore"):
     table[column] = pd.to_numeric(table[column])
   return table.to_json(orient="records", indent=1) + "\n"
 
