@@ -32,16 +32,21 @@ def call(monkeypatch, *args):
   return cli.main()
 
 
+def alone(out, videos):
+  """What the example of an export says where there is no vft."""
+  code = ("import runpy, sys; sys.modules['vft'] = None; "  # an import of vft would fail
+          f"sys.argv = ['predict.py', *{videos!r}]; runpy.run_path({str(out / 'predict.py')!r}, run_name='__main__')")
+  done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=out.parent)
+  assert done.returncode == 0, done.stderr
+  return [json.loads(line) for line in done.stdout.splitlines()]
+
+
 def test_the_example_predicts_by_itself_what_vft_predicts(work, tiny_csv, tmp_path, monkeypatch, capsys):
   out, videos = tmp_path / "out", [str(tiny_csv.parent / f"p{i}_0.mp4") for i in (0, 1)]
   assert call(monkeypatch, work, out) == 0
   assert " clips of the test split" in capsys.readouterr().out
   assert sorted(p.name for p in tmp_path.iterdir()) == ["out"]  # nothing half-written beside it
-  code = ("import runpy, sys; sys.modules['vft'] = None; "  # an import of vft would fail
-          f"sys.argv = ['predict.py', *{videos!r}]; runpy.run_path({str(out / 'predict.py')!r}, run_name='__main__')")
-  done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
-  assert done.returncode == 0, done.stderr
-  said = [json.loads(line) for line in done.stdout.splitlines()]
+  said = alone(out, videos)
   predict.predict_files(str(work), videos, str(tmp_path / "ours.csv"))
   ours = pd.read_csv(tmp_path / "ours.csv")
   for kind, prefix in (("probabilities", "p_"), ("calibrated", "calibrated_")):

@@ -22,7 +22,11 @@ def about(config: ConfigDict, tasks: tuple[Task, ...], begin: startup.Prepared, 
   how = dict(num_frames=d.num_frames, fps=sampler.fps, uniform=sampler.uniform, single_frame=d.single_frame,
              views=config.eval.views, crops=config.eval.crops, resize=d.resize, crop=d.crop, mask=d.mask,
              window=d.window, size=d.size, channels=d.channels, mean=pixels.mean, std=pixels.std)
-  return dict(vft=vft.__version__, tasks=kinds.to_json(tasks), input=how, calibration=predict.load_calibration(folder))
+  s = config.sequence  # a moment is a clip from before_s before it to after_s after it
+  sequence = {"clip": None, "patient": dict(unit=s.unit), "video": dict(
+      unit=s.unit, fps=s.fps, before_s=(d.num_frames - 1) / d.fps, after_s=0.5 / d.fps)}[s.unit]
+  return dict(vft=vft.__version__, tasks=kinds.to_json(tasks), input=how, sequence=sequence,
+              calibration=predict.load_calibration(folder))
 
 
 def write(path: Path, said: dict[str, Any], config: ConfigDict, begin: startup.Prepared, folder: Path, checked: str,
@@ -44,7 +48,7 @@ def write(path: Path, said: dict[str, Any], config: ConfigDict, begin: startup.P
       licence=licence,
       source=config.data.source, data=data,
       tasks=said["tasks"], temperatures=temperatures, figures=_figures(result["test"]), controls=_controls(result),
-      input=said["input"], checked=checked, gap=gap, holds=holds, version=vft.__version__)
+      input=said["input"], sequence=said["sequence"], checked=checked, gap=gap, holds=holds, version=vft.__version__)
   path.write_text(text)
 
 

@@ -9,13 +9,13 @@ from typing import Any
 from vft import predict
 from vft import workdir as workdirs
 from vft.errors import ConfigError, WeightsError
-from vft.export import card, merged, onnx_file, original, program, stablehlo
+from vft.export import card, merged, onnx_file, original, program, sequence, stablehlo
 
 
 def export(workdir: str, out: str, kind: str) -> None:
   """Writes the folder OUT (stablehlo, safetensors, onnx), or OUT.safetensors and OUT.json (vft).
 
-  Raises ConfigError or WeightsError where `workdir` holds no finished run of clips or OUT cannot be written, RunError
+  Raises ConfigError or WeightsError where `workdir` holds no finished run that fits or OUT cannot be written, RunError
   where what was written says something else than the run; then OUT is not there.
   """
   if kind == "vft":
@@ -40,16 +40,17 @@ def export(workdir: str, out: str, kind: str) -> None:
 def _write(form: Any, workdir: Path, folder: Path) -> str:
   """Everything, and then the check of what lies there; returns a line on it."""
   config, tasks, begin = predict.load_run(workdir)
-  if config.sequence.unit != "clip":
-    raise ConfigError(f"{workdir} answers for a {config.sequence.unit} from many clips (sequence.unit="
-                      f"{config.sequence.unit!r}); this format holds a program of one clip.\nAll its arrays, for vft "
-                      f"elsewhere: vft export {workdir} OUT.safetensors --format=vft; or copy the folder, and there: "
-                      "vft predict FOLDER VIDEO...")
-  about, made = card.about(config, tasks, begin, workdir), program.make(config, tasks, begin)
+  unit = config.sequence.unit
+  if unit != "clip" and form is not stablehlo:
+    raise ConfigError(f"{workdir} answers for a {unit} from many clips (sequence.unit={unit!r}); this format holds a "
+                      f"model of one clip.\nStableHLO holds two programs, trunk and head: vft export {workdir} OUT; "
+                      f"all arrays, for vft elsewhere: vft export {workdir} OUT.safetensors --format=vft")
+  kind: Any = program if unit == "clip" else sequence
+  about, made = card.about(config, tasks, begin, workdir), kind.make(config, tasks, begin)
   workdirs.write_json(folder / "export.json", about)
   said = form.write(folder, made, begin)
-  video, what = program.find_clips(config, workdir)
-  gap = program.check(tasks, begin, video, form.run(folder, made, begin, video))
+  seen, what = kind.find_clips(config, workdir)
+  gap = kind.check(tasks, begin, seen, form.run(folder, made, begin, seen))
   card.write(folder / "README.md", about, config, begin, workdir, what, gap, said)
   return f"{said} Equal to the run within {gap:.1e} on {what}."
 

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax import export
 from ml_collections import ConfigDict
 
 from vft import evaluate, forward, lora, objective, startup
@@ -15,6 +16,8 @@ from vft.tasks import Task
 
 CLIPS = 8  # that an export is checked on
 MOST = 1e-4  # by which a probability, or a number in standard deviations, may differ
+Call = Callable[..., Any]
+Flat = dict[str, Any]
 
 
 class Program(NamedTuple):
@@ -27,16 +30,38 @@ class Program(NamedTuple):
   one: Callable[[Mapping[str, Any], Any], dict[str, jax.Array]]
   shape: tuple[int, ...]
 
+  def parts(self) -> dict[str, tuple[Call, tuple[jax.ShapeDtypeStruct, ...]]]:
+    """{name: (a function of the weights and of arrays, those arrays)}: what is exported."""
+    return {"program": (self.call, (clips(self.shape),))}
+
+  def answers(self, calls: Mapping[str, Call], video: np.ndarray) -> dict[str, jax.Array]:
+    """What the parts, their weights given, say of clips (B, T, R, R, 3)."""
+    return calls["program"](video)
+
+
+def clips(shape: tuple[int, ...]) -> jax.ShapeDtypeStruct:
+  """Any number of them."""
+  return jax.ShapeDtypeStruct((*export.symbolic_shape("clips"), *shape), np.uint8)
+
+
+def arrays(begin: startup.Prepared) -> tuple[Flat, Callable[[Mapping[str, Any]], tuple[Flat, Flat]]]:
+  """All weights, LoRA's folded into the kernels, and what divides them into parameters and statistics.
+
+  `begin.state` holds the parameters that are exported as its best.
+  """
+  params, stats = lora.fold(begin.state.best_params, begin.model.lora_alpha), begin.state.batch_stats
+
+  def divide(weights: Mapping[str, Any]) -> tuple[Flat, Flat]:
+    return {name: weights[name] for name in params}, {name: weights[name] for name in stats}
+  return {name: np.asarray(x) for name, x in {**params, **stats}.items()}, divide
+
 
 def make(config: ConfigDict, tasks: tuple[Task, ...], begin: startup.Prepared) -> Program:
-  """LoRA is folded into the kernels. `begin.state` holds the parameters that are exported as its best."""
-  model, state = begin.model.clone(remat="none"), begin.state
-  params = lora.fold(state.best_params, model.lora_alpha)
-  weights = {name: np.asarray(x) for name, x in {**params, **state.batch_stats}.items()}
+  """From pixels to what is reported."""
+  model, (weights, divide) = begin.model.clone(remat="none"), arrays(begin)
 
   def one(weights: Mapping[str, Any], video: Any) -> dict[str, jax.Array]:
-    flat, stats = ({name: weights[name] for name in names} for names in (params, state.batch_stats))
-    logits, _ = forward.logits(model, flat, stats, {"video": video[:, None]}, begin.pixels)
+    logits, _ = forward.logits(model, *divide(weights), {"video": video[:, None]}, begin.pixels)
     return {t.name: objective.values(t, logits[t.name])[:, 0] for t in tasks}
 
   def call(weights: Mapping[str, Any], video: Any) -> dict[str, jax.Array]:
@@ -66,15 +91,19 @@ def find_clips(config: ConfigDict, folder: Path) -> tuple[np.ndarray, str]:
 
 
 def check(tasks: tuple[Task, ...], begin: startup.Prepared, video: np.ndarray, found: Mapping[str, Any]) -> float:
-  """The largest difference between `found` and what the run says of the clips. Raises RunError over MOST."""
+  """The largest difference between `found` and what the run says of the clips. Raises RunError as `gap`."""
   params, stats = (jax.tree.map(np.asarray, dict(x)) for x in (begin.state.best_params, begin.state.batch_stats))
   batch = {"video": video[:, None]}
-  want = evaluate.view_sums(begin.model, params, stats, batch, begin.pixels, tasks)
+  return gap(tasks, evaluate.view_sums(begin.model, params, stats, batch, begin.pixels, tasks), found)
+
+
+def gap(tasks: tuple[Task, ...], want: Mapping[str, Any], found: Mapping[str, Any]) -> float:
+  """The largest difference between two answers. Raises RunError over MOST."""
   gaps = {t.name: float(np.abs(np.asarray(found[t.name]) - np.asarray(want[t.name])).max())
           / (t.std if t.kind == "regression" else 1.0) for t in tasks}
   worst = max(gaps, key=gaps.__getitem__)
   if not gaps[worst] <= MOST:
-    raise RunError(f"The export differs from the run by {gaps[worst]:.2g} in {worst!r} on {len(video)} clips; at most "
-                   f"{MOST:g} was expected, so nothing was written.\nTry --config.model.dtype=float32 in a new run, or "
+    raise RunError(f"The export differs from the run by {gaps[worst]:.2g} in {worst!r}; at most {MOST:g} "
+                   "was expected, so nothing was written.\nTry --config.model.dtype=float32 in a new run, or "
                    "report it with the version of vft.")
   return gaps[worst]

@@ -22,7 +22,8 @@ def attention(q: jax.Array, k: jax.Array, v: jax.Array, causal: bool = False, ca
   """
   if q.dtype == jnp.float64 or cap:
     return _written_out(q, k, v, causal, cap)
-  if math.prod(q.shape[:3]) * k.shape[1] < SMALL:
+  scores = math.prod(q.shape[:3]) * k.shape[1]
+  if not isinstance(scores, int) or scores < SMALL:  # of lengths that an export leaves open, nothing is known
     return jax.nn.dot_product_attention(q, k, v, is_causal=causal)
   return lax.platform_dependent(q, k, v, cpu=functools.partial(_attention, causal=causal),
                                 default=functools.partial(jax.nn.dot_product_attention, is_causal=causal))
