@@ -9,6 +9,7 @@ from PIL import Image
 from tests import tiny
 from tests.clips import write_clip
 from vft import cli, main
+from vft.explain import command, pictures
 
 
 @pytest.fixture(scope="module")
@@ -72,3 +73,10 @@ def test_a_mistake_exits_2_with_what_is_known(explain, finished, tiny_csv, flag,
   assert code == 2 and "Traceback" not in err
   for word in words:
     assert word in err
+
+
+def test_remote_files_get_folders_too_and_a_name_is_no_formula(tmp_path):
+  used = set()
+  assert [command._place(tmp_path, p, used).name for p in ("s3://b/x/a.mp4", tmp_path / "a.avi")] == ["a", "a_2"]
+  pictures.write_curve(tmp_path / "curve.png", np.arange(3.0), np.arange(3.0), r"gradcam, a$\frac$b")
+  assert (tmp_path / "curve.png").stat().st_size > 1000

@@ -124,6 +124,13 @@ def test_integrated_gradients_sum_to_the_score_above_where_they_begin(still):
   assert inputs.integrated_gradients(s, video, 64, still).sum() == pytest.approx(above[0], rel=0.02)
 
 
+def test_integrated_gradients_of_one_channel_begin_at_its_black():
+  model, video = make("videomae", variant="tiny", num_classes=3), clip().mean(axis=-1, keepdims=True)
+  s = Subject(model, drawn.variables(model, video), Target(TASK, 1), channels=1)
+  assert s.black == pytest.approx([-np.mean(model.mean) / np.mean(model.std)])
+  assert inputs.integrated_gradients(s, video, 2).shape == video.shape[:-1]
+
+
 def test_from_the_mean_frame_only_what_moves_has_a_share():
   video = clip()
   video[:, :, :8] = video[:, :1, :8]

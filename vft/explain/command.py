@@ -48,7 +48,7 @@ def explain(argv: Sequence[str]) -> None:
     outputs = {t.name: np.asarray(objective.values(t, logits[t.name])) for t in tasks}
     target = subject.find_target(tasks, args.target, outputs)
     method = args.method or ("attention" if "attention" in variables["params"][model.blocks[1]] else "gradcam")
-    values = find_method(method)(subject.Subject(model, variables, target), video)
+    values = find_method(method)(subject.Subject(model, variables, target, begin.pixels.channels), video)
     folder = _place(args.output, path, used)
     write(folder, frames, times, values, f"{method}, {target.name}", method)
     print(f"{path}: {target.name} {float(outputs[target.task.name][0, target.output]):.4g}, {method} -> {folder}")
@@ -98,11 +98,12 @@ def write(folder: Path, frames: np.ndarray, times: np.ndarray, values: np.ndarra
   np.savez_compressed(folder / "map.npz", map=values[0], time_s=times, importance=importance, title=title)
 
 
-def _place(output: Path, path: Any, used: set[str]) -> Path:
+def _place(output: Path, path: predict.Video, used: set[str]) -> Path:
   """A folder for each video, named after it; of two that are called the same the second one has a number."""
-  name, number = path.stem or path.name, 2
+  stem, number = Path(path).stem, 2  # a remote place is text
+  name = stem
   while name in used:
-    name, number = f"{path.stem}_{number}", number + 1
+    name, number = f"{stem}_{number}", number + 1
   used.add(name)
   return output / name
 

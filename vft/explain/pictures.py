@@ -59,7 +59,8 @@ def write_curve(path: Path, times_s: np.ndarray, importance: np.ndarray, title: 
   axes = figure.subplots()
   axes.plot(times_s, importance, marker="o", markersize=3)
   axes.axhline(0, color="0.7", linewidth=0.8)
-  axes.set(xlabel="time in the video (s)", ylabel="importance", title=title)
+  axes.set(xlabel="time in the video (s)", ylabel="importance")
+  axes.set_title(title, parse_math=False)  # the name of a class may hold $
   figure.savefig(path, dpi=120)
 
 

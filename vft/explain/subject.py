@@ -29,10 +29,11 @@ class Target(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-  """A model with its variables, and the output that is asked about."""
+  """A model with its variables, the output that is asked about, and the channels of its input, 3 or 1."""
   model: Any
   variables: Any
   target: Target
+  channels: int = 3
 
   def score(self, video: jax.Array | np.ndarray) -> np.ndarray:
     """Normalised video (B, T, H, W, C) -> (B,)."""
@@ -42,6 +43,8 @@ class Subject:
   def black(self) -> np.ndarray:
     """What a black pixel is after normalisation: (C,)."""
     mean, std = np.asarray(self.model.mean, np.float32), np.asarray(self.model.std, np.float32)
+    if self.channels == 1:  # as forward.make_pixels
+      mean, std = mean.mean(keepdims=True), std.mean(keepdims=True)
     return -mean / std
 
 
