@@ -1,5 +1,6 @@
 """`vft evaluate`: the figures of a run on other data, the same on its own test, labels by name."""
 import json
+import shutil
 import sys
 from typing import Any
 
@@ -48,6 +49,15 @@ def test_on_its_own_test_clips_a_run_says_the_same_and_each_site_has_its_figures
   table.assign(label="fsat").to_csv(tmp_path / "wrong.csv", index=False)
   assert call(monkeypatch, work, f"--source=csv:{tmp_path / 'wrong.csv'}", options[1]) == 3
   assert "'fsat' unknown; did you mean 'fast'" in capsys.readouterr().err
+
+
+def test_options_of_the_runs_own_kind_of_source_are_not_asked_of_another_kind(work, tiny_csv, tmp_path, monkeypatch):
+  run = shutil.copytree(work, tmp_path / "run")
+  config = json.loads((run / "config.json").read_text())
+  config["data"].update(source="pocus:/data/covid", options={"probe": "linear"})
+  (run / "config.json").write_text(json.dumps(config))
+  assert call(monkeypatch, run, f"--source=csv:{tiny_csv}", f"--output={tmp_path / 'out'}") == 0
+  assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["data"]["clips"]["test"] == 24
 
 
 def test_the_difference_between_other_patients_is_as_wide_as_both_intervals_together():

@@ -33,6 +33,8 @@ def evaluate_source(workdir: str, source: str, root: str, by: tuple[str, ...], o
   config, tasks, begin = predict.load_run(run)
   here = config.copy_and_resolve_references()
   here.data.update(source=source, root=root)
+  if source.partition(":")[0] != config.data.source.partition(":")[0]:
+    here.data.options = ConfigDict({})  # they choose among what the other kind of source has
   plain, columns = manifests.make_test(
       here, tasks, by, inspect=partial(decoders.probe_all, limit_s=here.data.decode_timeout_s))
   manifest = sequences.make(plain, here)
