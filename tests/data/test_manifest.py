@@ -113,6 +113,18 @@ def test_a_span_after_the_end_is_skipped(tmp_path):
   edit(tmp_path, "0_0.mp4,normal,p0", "0_0.mp4,normal,p0,5,6")
   made = manifest.make_manifest(make_config(tmp_path, max_bad_fraction=0.1))
   assert made.table.reason[0] == "starts after the end: 5 s of 1 s"
+  assert made.warnings == ("1 of 12 spans are not in their video (8.3%): 1 x starts after the end",)
+  with pytest.raises(DataError, match=r"1 of 12 spans .*\n  '0_0.mp4': starts after the end: 5 s of 1 s\n.*in seconds"):
+    manifest.make_manifest(make_config(tmp_path))
+
+
+def test_one_good_span_does_not_hide_those_of_the_same_video_that_are_not_in_it(tmp_path):
+  make_folder(tmp_path)
+  edit(tmp_path, "patient\n", "patient,start_s,end_s\n")
+  more = "".join(f"{p}_0.mp4,{'weak' if p % 2 else 'normal'},p{p},200,400\n" for p in range(6))  # in milliseconds
+  (tmp_path / "list.csv").write_text((tmp_path / "list.csv").read_text() + more)
+  with pytest.raises(DataError, match=r"6 of 18 spans are not in their video \(33.3%\)"):
+    manifest.make_manifest(make_config(tmp_path))
 
 
 @pytest.mark.fault("F18", "copy of a file in train and test", "exit 3, both named")
@@ -133,6 +145,10 @@ def test_short_clips_are_counted(tmp_path):
   config.data.num_frames = 20
   assert manifest.make_manifest(config).warnings == (
       "12 of 12 clips are shorter than 4 s; their last frame is repeated",)
+  config.data.update(sampling="duration", duration_s=0.9)
+  assert manifest.make_manifest(config).warnings == ()
+  config.data.sampling = "uniform"
+  assert manifest.make_manifest(config).warnings == ()
 
 
 def test_an_edited_or_foreign_manifest_is_named(tmp_path):

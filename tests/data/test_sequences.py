@@ -11,15 +11,16 @@ from vft.data.manifest import make_manifest
 from vft.errors import DataError
 
 HEAD = ("path", "label", "group", "split", "start_s", "end_s")
+DATA = dict(num_frames=3, fps=4.0)
 
 
-def make(folder, rows, seconds=4, header=HEAD, tasks=None, **updates):
+def make(folder, rows, seconds=4, header=HEAD, tasks=None, data=DATA, **updates):
   """The manifest of `rows` over videos of 8 frames a second, as sequences; at 2 moments a second."""
   for i, path in enumerate(dict.fromkeys(row[0] for row in rows)):
     write_clip(folder / path, frames(8 * seconds, first=i, step=5), fps=8)
   with (folder / "list.csv").open("w", newline="") as file:
     csv.writer(file).writerows([header, *rows])
-  config = tiny.make_config(folder / "list.csv", folder, data=dict(num_frames=3, fps=4.0), **updates)
+  config = tiny.make_config(folder / "list.csv", folder, data=data, **updates)
   config.tasks = tasks or {}
   return sequences.make(make_manifest(config), config)
 
@@ -41,10 +42,11 @@ def test_moments_have_the_label_of_the_span_around_them_and_none_between(tmp_pat
   assert made.sequences("val").tolist() == [1] and made.count("train") == 1 and made.level == "video"
 
 
-def test_a_moment_shows_nothing_that_comes_after_it(tmp_path):
+@pytest.mark.parametrize("data", [DATA, dict(num_frames=3, fps=9.0, sampling="duration", duration_s=0.75)])
+def test_a_moment_shows_nothing_that_comes_after_it(data, tmp_path):
   from vft.data import pipeline
-  config = tiny.make_config(tmp_path / "list.csv", tmp_path, data=dict(num_frames=3, fps=4.0), **VIDEO)
-  made = make(tmp_path, procedures(), **VIDEO)
+  config = tiny.make_config(tmp_path / "list.csv", tmp_path, data=data, **VIDEO)
+  made = make(tmp_path, procedures(), data=data, **VIDEO)
   batches = pipeline.eval_batches(made, config, made.members[2], batch=len(made.members[2]), views=1)
   times = next(batches)["time_s"][:, 0]
   np.testing.assert_allclose(times.max(axis=1), 0.5 * np.arange(6), atol=1e-9)

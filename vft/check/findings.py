@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from vft.check.near import NEAR, near_pairs
 from vft.data.inspection import Inspection
 from vft.data.manifest import Manifest
+from vft.data.sampling import Sampler
 
 STOPS, WARNING, NOTE = "stops a run", "warning", "note"
 BORDER = 0.05  # share of a side from which on black counts as a border
@@ -137,10 +138,11 @@ def _sizes(files: dict[str, Inspection], config: ConfigDict) -> Iterator[Finding
   wanted = config.data.resize
   yield _of("small", NOTE, f"videos are smaller than config.data.resize, {wanted} pixels", "They are scaled up.",
             [((p,), f"{f.width} x {f.height}") for p, f in good.items() if min(f.width, f.height) < wanted])
-  clip_s = config.data.num_frames / config.data.fps
+  sampler = Sampler.make(config.data)
+  clip_s = sampler.num_frames / sampler.fps
   yield _of("short", NOTE, f"videos are shorter than a clip, {clip_s:g} s", "Their last frame is repeated.",
             [((p,), f"{f.duration_s:.3g} s") for p, f in good.items()
-             if f.duration_s < clip_s - 0.5 / config.data.fps])
+             if f.duration_s < clip_s - 0.5 / sampler.fps and not sampler.uniform])
 
 
 def counts(manifest: Manifest) -> dict[str, Any]:

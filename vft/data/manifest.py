@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from vft import tasks
 from vft.data import dividing, inspection, probing, readers
+from vft.data.sampling import Sampler
 from vft.data.sources import Source, open_source
 from vft.errors import DataError, collected, did_you_mean
 from vft.tasks import Task
@@ -115,9 +116,10 @@ def make_manifest(config: ConfigDict, *, inspect: probing.Inspect = inspection.i
     with collected(problems):
       divide = dividing.into_folds if config.data.folds else dividing.into_splits
       warnings += divide(table, wanted, config, problems)
-  clip_s = config.data.num_frames / config.data.fps
-  short = int((table.end_s - table.start_s < clip_s - 0.5 / config.data.fps)[usable].sum())
-  if short:
+  sampler = Sampler.make(config.data)
+  clip_s = sampler.num_frames / sampler.fps
+  short = int((table.end_s - table.start_s < clip_s - 0.5 / sampler.fps)[usable].sum())
+  if short and not sampler.uniform:
     warnings.append(f"{short} of {usable.sum()} clips are shorter than {clip_s:g} s; their last frame is repeated")
   made = _typed(table, wanted)
   return Manifest(made, _scaled(made, wanted), grouped_by, source, tuple(warnings))

@@ -10,6 +10,7 @@ from vft.data import inspection
 from vft.data.sources import Source
 from vft.errors import DataError, some
 
+LATE = "starts after the end"
 Inspect = Callable[[Source, list[str], dict[str, Any]], dict[str, inspection.Inspection]]  # as inspection.inspect_all
 
 
@@ -20,7 +21,7 @@ def probe_all(table: pd.DataFrame, source: Source, reading: dict[str, Any], insp
   for column in ("reason", "sha256", "duration_s"):
     table[column] = [getattr(found[p], column) for p in table.path]
   late = table.start_s >= table.duration_s
-  table.loc[late, "reason"] = [f"starts after the end: {start:g} s of {length:g} s" for start, length in
+  table.loc[late, "reason"] = [f"{LATE}: {start:g} s of {length:g} s" for start, length in
                                zip(table.start_s[late], table.duration_s[late], strict=True)]
   table["end_s"] = np.fmin(table.end_s, table.duration_s)
   table["status"] = np.where(table.reason == "", "ok", "skipped")
@@ -30,19 +31,28 @@ def probe_all(table: pd.DataFrame, source: Source, reading: dict[str, Any], insp
 
 
 def check_bad(table: pd.DataFrame, max_bad_fraction: float) -> list[str]:
-  """A warning with the counts per reason. Raises DataError above `max_bad_fraction` or if nothing is left."""
+  """Warnings with the counts per reason. Raises DataError above `max_bad_fraction` or if nothing is left."""
+  late = table.reason.str.startswith(LATE)
   videos = table.drop_duplicates("path")
-  bad = videos[videos.status == "skipped"]
+  bad = table[(table.status == "skipped") & ~late].drop_duplicates("path")
+  return [*_counted(bad, len(videos), "videos cannot be used", max_bad_fraction,
+                    "videos that can be decoded: repair or remove these"),
+          *_counted(table[late], len(table), "spans are not in their video", max_bad_fraction,
+                    "start_s and end_s in seconds from the start of the file: correct or remove these")]
+
+
+def _counted(bad: pd.DataFrame, total: int, what: str, most: float, expected: str) -> list[str]:
+  """A warning where there is a bad row of `total` ones. Raises DataError above the share `most` of them."""
   if bad.empty:
     return []
   counts = Counter(cause(reason) for reason in bad.reason).most_common()
-  share = f"{len(bad)} of {len(videos)} videos cannot be used ({len(bad) / len(videos):.1%})"
+  share = f"{len(bad)} of {total} {what} ({len(bad) / total:.1%})"
   counted = "; ".join(f"{n} x {reason}" for reason, n in counts)
-  if len(bad) > max_bad_fraction * len(videos) or len(bad) == len(videos):
-    raise DataError(f"{share}, more than data.max_bad_fraction, {max_bad_fraction:.1%}: {counted}.\n"
+  if len(bad) > most * total or len(bad) == total:
+    raise DataError(f"{share}, more than data.max_bad_fraction, {most:.1%}: {counted}.\n"
                     + some([f"{path!r}: {reason}" for path, reason in zip(bad.path, bad.reason, strict=True)]) +
-                    "\nExpected videos that can be decoded: repair or remove these, or leave them out with "
-                    f"--config.data.max_bad_fraction={len(bad) / len(videos) + 0.01:.2f}.")
+                    f"\nExpected {expected}, or leave them out with --config.data.max_bad_fraction="
+                    f"{len(bad) / total + 0.01:.2f}.")
   return [f"{share}: {counted}"]
 
 

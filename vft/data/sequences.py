@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from vft import storage
 from vft.data import readers
 from vft.data.manifest import COLUMNS, Manifest
+from vft.data.sampling import Sampler
 from vft.data.sources import Source
 from vft.data.sources.folder import FolderSource
 from vft.errors import DataError
@@ -95,7 +96,8 @@ def moments(manifest: Manifest, config: ConfigDict) -> Sequences:
   there is no span, so that it only serves the moments after it. Raises DataError where spans of one task overlap, or
   those of one video are in two splits.
   """
-  fps, before_s = config.sequence.fps, (config.data.num_frames - 1) / config.data.fps
+  fps, sampler = config.sequence.fps, Sampler.make(config.data)
+  before_s = (sampler.num_frames - 1) / sampler.fps
   parts, sizes = [], []
   for path, spans in manifest.table.groupby("path", sort=False):
     good = spans[spans.status == "ok"]
@@ -107,7 +109,7 @@ def moments(manifest: Manifest, config: ConfigDict) -> Sequences:
                       "a procedure as a whole can only be in one of each.")
     times = np.arange(max(1, round(float(good.end_s.max()) * fps))) / fps
     first = good.iloc[0]
-    end = np.minimum(times + 0.5 / config.data.fps, first.duration_s)
+    end = np.minimum(times + 0.5 / sampler.fps, first.duration_s)
     part = pd.DataFrame({**{c: [first[c]] * len(times) for c in manifest.table.columns},
                          "start_s": np.maximum(times - before_s, 0.0), "end_s": end,
                          "id": [f"{first.video}@{t:g}" for t in times],
