@@ -4,6 +4,8 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
+import pandas as pd
 import pytest
 from jax.sharding import AxisType
 
@@ -146,6 +148,28 @@ def test_not_finite_loss_leaves_everything_as_it_was_and_names_the_clips():
   np.testing.assert_array_equal(state.params["head/label/kernel"], params["head/label/kernel"])
   with pytest.raises(RunError, match=r"(?s)at step 7; .*clip-0.*learning rate"):
     train.check_finite(fine, losses, 7, batch(), lambda rows: [f"clip-{r}" for r in rows])
+
+
+def test_moments_that_are_not_finite_are_named_and_padding_is_not():
+  moments = {"row": np.array([[0, 1, 2], [3, 4, -1]]), "mask": np.array([[True] * 3, [True, True, False]])}
+  for losses, named in ((np.where(moments["row"] == 1, np.nan, 1.0), r"\['v@1'\]"),
+                        (np.ones((2, 3)), r"\['v@0', 'v@1', 'v@2', 'v@3', 'v@4'\]")):  # the gradient alone is not
+    with pytest.raises(RunError, match=named):
+      train.check_finite(False, losses, 7, moments, lambda rows: pd.Series([f"v@{i}" for i in range(6)])[rows].tolist())
+
+
+def test_losses_of_moments_come_in_the_order_of_the_batch_whatever_the_parts():
+  params, x = {"head/kernel": np.eye(3, dtype=np.float32)}, np.random.default_rng(0).normal(size=(4, 1, 2, 3))
+  moments = {"tokens": jnp.float32(x), "label": {"label": jnp.int32([[0, 1], [2, 0], [1, 1], [-1, 2]])},
+             "mask": jnp.array([[True, True], [True, False], [True, True], [True, True]])}
+
+  def losses(accum):
+    tx = optax.sgd(0.1)
+    step = train.make_train_step(lambda p, stats, b, rng: ({"label": b["tokens"] @ p["head/kernel"]}, stats),
+                                 objective.make_loss(default.get_config(), (TASK,), {"label": np.arange(3)}), tx,
+                                 frozenset(params), accum=accum)
+    return step(train.TrainState(jnp.int32(0), params, {}, tx.init(params)), moments)[2]
+  np.testing.assert_allclose(losses(2), losses(1), rtol=1e-6)
 
 
 def test_dropout_depends_on_seed_and_step_alone():

@@ -104,7 +104,7 @@ def make_train_step(forward: Callable[..., Any], loss: Loss, tx: optax.GradientT
     else:
       (stats, grads), (losses, sums) = jax.lax.scan(
           one_part, (state.batch_stats, zeros), (_parts(batch, accum), jnp.arange(accum)))
-      losses = losses.swapaxes(0, 1).reshape(-1)
+      losses = losses.swapaxes(0, 1).reshape(-1, *losses.shape[2:])
       sums = sums.reduce()
     count = jnp.maximum(batch["mask"].sum(), 1)
     grads = jax.tree.map(lambda g: g / count, grads)
@@ -134,9 +134,9 @@ def check_finite(fine: Any, losses: Any, step: int, batch: Mapping[str, Any],
   """Raises NotFiniteError that names the clips when a step's loss or gradient is not finite."""
   if not bool(fine):
     bad = ~np.isfinite(distributed.share(sharding.fetch(losses)))
-    rows = np.asarray(batch["row"])
+    rows, mask = (np.asarray(batch[k]) for k in ("row", "mask"))
     raise NotFiniteError(f"The loss or its gradient is not finite at step {step}; those of step {step - 1} are kept.\n"
-                   f"  clips: {ids(rows[bad] if bad.any() else rows)}\n"
+                   f"  clips: {ids(rows[bad if bad.any() else mask])}\n"
                    "Lower the learning rate (--config.groups.head.lr=...), or look at these clips for broken pixels.")
 
 
