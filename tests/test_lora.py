@@ -12,9 +12,11 @@ from configs import default
 from tests import drawn, tiny
 from tests.test_train import TASK, R, S, T, batch, run
 from tests.tiny_net import TinyNet
-from vft import cli, forward, lora, objective, optim, predict, startup, train, trees
+from vft import cli, forward, head_file, lora, models, objective, optim, predict, probe, startup, train, trees
 from vft import run as runs
 from vft.errors import ConfigError
+from vft.sweep import cost
+from vft.tasks import Task
 
 PARAMS = {"block_00/q/kernel": np.ones((4, 6), np.float32), "block_00/q/bias": np.ones(6, np.float32),
           "stem/kernel": np.full((2, 3, 3, 1, 5), -1, np.float32), "head/label/kernel": np.ones((6, 2), np.float32)}
@@ -153,3 +155,22 @@ def test_a_run_is_predicted_from_and_its_merged_weights_start_another(tiny_csv, 
       model, params, merged.batch_stats, {"video": clip}, begin.pixels)[0]["label"], static_argnums=0)
   np.testing.assert_allclose(run_one(merged.model, merged.params),
                              run_one(begin.model.clone(dtype=merged.model.dtype), params), rtol=1e-6, atol=1e-6)
+
+
+def test_a_sweep_counts_its_cost_and_a_probe_of_the_same_config_does_without(tmp_path, monkeypatch):
+  monkeypatch.setitem(models.FAMILIES, "tiny_net", TinyNet)
+  groups = dict(trunk=dict(train=False), head=dict(train=True), lora=dict(train=True))
+  config = tiny.make_config(
+      tmp_path / "none.csv", tmp_path, model=dict(name="tiny_net", variant=""),
+      lora=dict(rank=2, targets=("last/kernel",)), groups=groups,
+      rules=(("head/.*", "head"), ("lora/.*", "lora"), (".*", "trunk")))
+  tasks = (Task(classes=("a", "b")),)
+  probed = probe.make_config(config, "linear")
+  assert [stage.blocks for stage in tiny.stages_of(probed, tasks)] == [()]
+  assert cost.step_gflop(config, tasks) > cost.step_gflop(probed, tasks) > 0
+
+
+def test_the_head_of_a_probe_may_stand_on_a_trunk_with_lora_at_its_start():
+  one, other = (head_file.identity(TinyNet(), (TASK,), params, {}, "") for params in (
+      PARAMS, {**PARAMS, **lora.make(PARAMS, make_config(("stem/kernel",)))}))
+  assert one == other

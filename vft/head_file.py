@@ -8,7 +8,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from vft import trees
+from vft import lora, trees
 from vft.errors import WeightsError
 from vft.tasks import Task
 
@@ -20,8 +20,12 @@ OF_ALL = ("Run `vft probe` with the data, seed, weights and model of this config
 
 def identity(model: Any, tasks: tuple[Task, ...], params: Mapping[str, Any], batch_stats: Mapping[str, Any],
              manifest_sha256: str) -> dict[str, Any]:
-  """What must be the same for a head to have the same meaning. Dropout may differ: it has no parameters."""
-  trunk = {name: x for name, x in {**params, **batch_stats}.items() if not name.startswith("head/")}
+  """What must be the same for a head to have the same meaning. Dropout may differ: it has no parameters.
+
+  LoRA may differ too: `params` are first values, with which it adds nothing to the trunk.
+  """
+  apart = ("head/", lora.PREFIX)
+  trunk = {name: x for name, x in {**params, **batch_stats}.items() if not name.startswith(apart)}
   return {"head": {k: v for k, v in model.spec._asdict().items() if k != "dropout"},
           "classes": {t.name: list(t.classes) for t in tasks},
           "trunk": f"sha256 {trees.sha256(trunk)}",

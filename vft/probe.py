@@ -106,6 +106,7 @@ def make_config(config: ConfigDict, head: str, point: grid.Point | None = None) 
   one.rules = (("head/.*", "head"), (".*", "trunk"))
   one.model.update(head=head, bn="stored")
   one.init.from_probe, one.controls, one.train.stages = "", (), ()
+  one.lora.rank = 0  # what it adds is zero until it has trained
   return one
 
 

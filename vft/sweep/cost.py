@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from vft import forward, optim, startup, trees
+from vft import forward, lora, optim, startup, trees
 from vft.tasks import Task
 
 
@@ -20,6 +20,7 @@ def step_gflop(config: ConfigDict, tasks: tuple[Task, ...]) -> float | None:
   model, d = startup.make_model(config, tasks), config.data
   shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, d.num_frames, d.size, d.size, d.channels)))
   params, stats = (trees.flatten(shapes.get(kind, {})) for kind in ("params", "batch_stats"))
+  params |= lora.make(params, config)
   groups = optim.make_groups(config)
   trained = {name for name, group in trees.assign(params, config.rules).items() if groups[group]["train"]}
   in_trunk = any(not name.startswith("head/") for name in trained)
