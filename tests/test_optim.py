@@ -34,6 +34,18 @@ def test_every_group_has_its_own_rate_and_frozen_ones_get_zero_updates():
   assert not np.any(updates["stem/kernel"])
 
 
+@pytest.mark.parametrize(("name", "free"), [
+    ("late/kernel", False), ("lora/late/kernel/a", False), ("lora/late/kernel/b", False), ("late/bias", True),
+    ("late/pos_space", True), ("late/windows/distances", True), ("late/cls_token", True), ("late/query", True)])
+def test_decay_shrinks_kernels_and_nothing_else(name, free):
+  c, _, _ = make()
+  c.groups = dict(late=dict(train=True, lr=1.0, wd=0.5, schedule="constant"))
+  params = {name: jnp.ones(2 if name.endswith("bias") else (2, 2))}
+  tx = optim.make_optimizer(c, {name: "late"}, steps=4)
+  updates, _ = tx.update(jax.tree.map(jnp.zeros_like, params), tx.init(params), params)
+  np.testing.assert_allclose(updates[name], 0.0 if free else -0.5)
+
+
 def test_clipping_norm_is_that_of_what_trains():
   _, _, tx = make(clip_norm=1.0)
   grads = {k: jnp.full_like(v, 0.0 if k.startswith("stem") else 2.0) for k, v in PARAMS.items()}

@@ -66,14 +66,22 @@ def layer_scales(config: ConfigDict, names: Sequence[str], blocks: Sequence[str]
   return {name: config.optim.layer_decay ** power.get(lora.block_of(name), 0) for name in names}
 
 
+def decays(name: str, x: Any) -> bool:
+  """Whether weight decay acts on a parameter: on kernels and LoRA's products alone, as in the published recipes.
+
+  Biases, scales, class tokens and queries, positions and tables of relative positions stay free.
+  """
+  return jnp.ndim(x) > 1 and (name.endswith("/kernel") or name.startswith(lora.PREFIX))
+
+
 def _make_inner(config: ConfigDict, group: Mapping[str, Any], steps: int,
                 scales: Mapping[str, float]) -> optax.GradientTransformation:
   o = config.optim
   direction = optax.trace(o.momentum) if o.name == "sgd" else optax.scale_by_adam(o.b1, o.b2, o.eps)
   warmup, steps = warmup_steps(config, group["epoch"], steps)
   schedule = make_schedule(group["schedule"], group["lr"], steps, warmup)
-  # Decay acts on kernels only: biases and scales (one axis) stay free, as in the published recipes.
-  decay = optax.add_decayed_weights(group["wd"], mask=lambda p: jax.tree.map(lambda x: jnp.ndim(x) > 1, p))
+  decay = optax.add_decayed_weights(group["wd"], mask=lambda p: jax.tree_util.tree_map_with_path(
+      lambda path, x: decays(path[0].key, x), p))
   # After the decay: in the published recipes a low rate lowers the decay as well.
   by_layer = optax.stateless(lambda updates, _: jax.tree_util.tree_map_with_path(
       lambda path, x: scales[path[0].key] * x, updates)) if scales else optax.identity()
