@@ -1,5 +1,7 @@
 """`vft export` of runs over procedures and patients: a trunk and a head that say what the run says, without vft."""
 import json
+import types
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,10 +10,11 @@ import pytest
 from tests import tiny
 from tests.test_export import alone, call
 from tests.test_sequences import phases_config
+from vft import config as configs
 from vft import predict
 from vft import run as runs
 from vft.errors import RunError
-from vft.export import sequence, stablehlo
+from vft.export import card, sequence, stablehlo
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +58,14 @@ def test_the_example_says_of_each_moment_what_vft_predicts(phases, tmp_path, mon
   assert json.loads((out / "export.json").read_text())["sequence"] == dict(
       unit="video", fps=2, before_s=0.25, after_s=0.125)
   assert "2 clips a second, each ending at its moment, are a procedure" in (out / "README.md").read_text()
+
+
+def test_a_moment_lasts_as_long_as_in_the_run(tmp_path):
+  config, pixels = configs.load("default"), types.SimpleNamespace(mean=(0.0,), std=(1.0,))
+  config.data.update(sampling="duration", duration_s=0.75, num_frames=3, fps=9.0)
+  config.sequence.unit = "video"
+  begin: Any = types.SimpleNamespace(pixels=pixels)
+  assert card.about(config, (), begin, tmp_path)["sequence"] == dict(unit="video", fps=1.0, before_s=0.5, after_s=0.125)
 
 
 def test_the_example_says_of_a_patient_s_files_what_vft_predicts(patients, tiny_csv, tmp_path, monkeypatch, capsys):

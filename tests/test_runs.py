@@ -17,7 +17,8 @@ def test_runs_are_listed_with_state_figure_and_what_differs(tmp_path, monkeypatc
     workdirs.write_config(tmp_path / "runs" / name / "config.json", config)
   figure = {"value": 0.91, "low": 0.86, "high": 0.95, "n": 20}
   (tmp_path / "runs/one/result.json").write_text(json.dumps({
-      "test": {"video": {"accuracy": figure}}, "data": {"tasks": [{"name": "label", "kind": "single"}]},
+      "test": {"video": {"accuracy": figure, "recall/x": figure}},
+      "data": {"tasks": [{"name": "label", "kind": "single"}]},
       "cost": {"total_s": 75}}))
   (tmp_path / "runs/two/metrics.jsonl").write_text('{"step": 6, "split": "train", "loss": 1.0}\n')
   monkeypatch.setenv("COLUMNS", "160")
@@ -34,9 +35,10 @@ def test_runs_are_listed_with_state_figure_and_what_differs(tmp_path, monkeypatc
   assert cli.main() == 0
   written = pd.read_csv(tmp_path / "runs.csv").set_index("run")
   assert written.columns.tolist() == ["state", "total_s", "test/video/accuracy", "test/video/accuracy/low",
-                                      "test/video/accuracy/high", "config.groups.head.lr"]
-  assert written.loc["one"].tolist() == ["done", 75, 0.91, 0.86, 0.95, 0.01]
-  assert written.loc["two", "config.groups.head.lr"] == 0.0001 and written.loc["two"].isna().sum() == 4
+                                      "test/video/accuracy/high", "test/video/recall/x", "test/video/recall/x/low",
+                                      "test/video/recall/x/high", "config.groups.head.lr"]
+  assert written.loc["one"].tolist() == ["done", 75, 0.91, 0.86, 0.95, 0.91, 0.86, 0.95, 0.01]
+  assert written.loc["two", "config.groups.head.lr"] == 0.0001 and written.loc["two"].isna().sum() == 7
   capsys.readouterr()
   monkeypatch.setattr(sys, "argv", ["vft", "runs", str(tmp_path / "runs"), "--csv", "-"])
   assert cli.main() == 0

@@ -60,10 +60,8 @@ def write_csv(folder: Path, where: str) -> None:
   rows = []
   for found in find(folder):
     row = {"run": found.name, "state": found.state, "total_s": found.result.get("cost", {}).get("total_s", "")}
-    names = tables.headline(found.result.get("data", {}))
     for level, figures in (found.result.get("test") or {}).items():
-      for key in (k for k in names if k in (figures or {})):
-        entry = figures[key]
+      for key, entry in (figures or {}).items():
         row |= {f"test/{level}/{key}{end}": entry.get(part) for end, part in (
             ("", "value"), ("/low", "low"), ("/high", "high"))}
     rows.append(row | {f"config.{name}": value for name, value in found.fields.items()})

@@ -102,7 +102,7 @@ def test_verify_checks_all_that_is_here(vft, tmp_path, monkeypatch):
 
 def test_a_converted_file_loads_by_itself_with_its_labels_and_statistics(vft, tmp_path, tiny_file):
   source, arrays = tiny_file
-  (tmp_path / "labels.txt").write_text("a\nb\nc\nd\n")
+  (tmp_path / "labels.txt").write_bytes("\ufeffa\r\nb\r\nc\r\nd\r\n".encode())  # as some editors write it
   code, out, _ = vft("convert", source, "own.safetensors", "--family=i3d", "--variant=tiny", "--labels=labels.txt",
                      "--mean", 0.1, 0.2, 0.3, "--std", 0.4, 0.5, 0.6)
   assert code == 0 and "230 arrays of i3d tiny" in out and "params/Other/x" in out
@@ -127,6 +127,8 @@ def test_convert_refuses_what_it_cannot_do_and_leaves_nothing(vft, tmp_path, tin
   fails(vft("convert", source, "own.safetensors", "--family=resnet", "--variant=18"), 4, "in the model, not in")
   fails(vft("convert", source, "own.safetensors", "--family=i3d", "--variant=tiny", "--labels=labels.txt"), 2,
         "2 labels; the classifier has 4 classes")
+  fails(vft("convert", source, "own.safetensors", "--family=i3d", "--variant=tiny", "--labels=none.txt"), 2,
+        "--labels=none.txt: No such file", "one class a line")
   assert not list(tmp_path.glob("*own*"))
   assert vft("convert", source, "own.safetensors", "--family=i3d", "--variant=tiny")[0] == 0
   fails(vft("convert", source, "own.safetensors", "--family=i3d", "--variant=tiny"), 2, "exists already")

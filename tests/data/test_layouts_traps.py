@@ -167,6 +167,10 @@ def test_kinetics_own_lists_find_their_files_below_split_or_class(tmp_path):
                                 "val/Q_1_000001_000011.mp4"]
   assert rows.label.tolist() == ["yoga", "hugging, kissing", "yoga"]
   assert rows.split.tolist() == ["train", "train", "test"]  # no labels of test: val is tested on
+  (tmp_path / "val.csv").rename(tmp_path / "validate.csv")  # as it is published
+  assert open_rows("kinetics_list", tmp_path).equals(
+      rows.assign(where=rows["where"].str.replace("val.csv", "validate.csv")))
+  (tmp_path / "validate.csv").rename(tmp_path / "val.csv")
   (tmp_path / "val.csv").write_text(first + "yoga,Q_1,one,11,validate,0\n")
   stops("val.csv, line 2(.|\n)*times in seconds", "kinetics_list", tmp_path)
 

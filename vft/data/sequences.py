@@ -96,8 +96,7 @@ def moments(manifest: Manifest, config: ConfigDict) -> Sequences:
   there is no span, so that it only serves the moments after it. Raises DataError where spans of one task overlap, or
   those of one video are in two splits.
   """
-  fps, sampler = config.sequence.fps, Sampler.make(config.data)
-  before_s = (sampler.num_frames - 1) / sampler.fps
+  fps, (before_s, after_s) = config.sequence.fps, around_s(config)
   parts, sizes = [], []
   for path, spans in manifest.table.groupby("path", sort=False):
     good = spans[spans.status == "ok"]
@@ -109,7 +108,7 @@ def moments(manifest: Manifest, config: ConfigDict) -> Sequences:
                       "a procedure as a whole can only be in one of each.")
     times = np.arange(max(1, round(float(good.end_s.max()) * fps))) / fps
     first = good.iloc[0]
-    end = np.minimum(times + 0.5 / sampler.fps, first.duration_s)
+    end = np.minimum(times + after_s, first.duration_s)
     part = pd.DataFrame({**{c: [first[c]] * len(times) for c in manifest.table.columns},
                          "start_s": np.maximum(times - before_s, 0.0), "end_s": end,
                          "id": [f"{first.video}@{t:g}" for t in times],
@@ -121,6 +120,12 @@ def moments(manifest: Manifest, config: ConfigDict) -> Sequences:
   members = tuple(np.arange(start, start + size) for start, size in sizes)
   return Sequences(table, manifest.tasks, manifest.grouped_by, manifest.source, manifest.warnings, "video",
                    None, members, manifest)
+
+
+def around_s(config: ConfigDict) -> tuple[float, float]:
+  """How long before a moment its clip begins, and after it its span ends, where the frame of the moment is the last."""
+  sampler = Sampler.make(config.data)
+  return (sampler.num_frames - 1) / sampler.fps, 0.5 / sampler.fps
 
 
 def _at(times: np.ndarray, spans: pd.DataFrame, task: str, path: str) -> list[str]:

@@ -12,7 +12,7 @@ from vft import config as configs
 from vft import predict, startup
 from vft import tasks as kinds
 from vft.convert import registry
-from vft.data import sampling
+from vft.data import sampling, sequences
 from vft.tasks import Task
 
 
@@ -22,9 +22,9 @@ def about(config: ConfigDict, tasks: tuple[Task, ...], begin: startup.Prepared, 
   how = dict(num_frames=d.num_frames, fps=sampler.fps, uniform=sampler.uniform, single_frame=d.single_frame,
              views=config.eval.views, crops=config.eval.crops, resize=d.resize, crop=d.crop, mask=d.mask,
              window=d.window, size=d.size, channels=d.channels, mean=pixels.mean, std=pixels.std)
-  s = config.sequence  # a moment is a clip from before_s before it to after_s after it
+  s, (before_s, after_s) = config.sequence, sequences.around_s(config)
   sequence = {"clip": None, "patient": dict(unit=s.unit), "video": dict(
-      unit=s.unit, fps=s.fps, before_s=(d.num_frames - 1) / d.fps, after_s=0.5 / d.fps)}[s.unit]
+      unit=s.unit, fps=s.fps, before_s=before_s, after_s=after_s)}[s.unit]
   return dict(vft=vft.__version__, tasks=kinds.to_json(tasks), input=how, sequence=sequence,
               calibration=predict.load_calibration(folder))
 

@@ -30,7 +30,7 @@ def write(args: argparse.Namespace) -> None:
   model = models.make(family, variant=variant, head="original", num_classes=_classes(arrays, family))
   arrays = _fitting(args.source, arrays, model)
   statistics = entry or file
-  labels = Path(args.labels).read_text().splitlines() if args.labels else file.labels or (entry.labels if entry else ())
+  labels = _read_labels(Path(args.labels)) if args.labels else file.labels or (entry.labels if entry else ())
   about = dict(family=family, variant=variant, labels=_checked_labels(labels, arrays),
                mean=args.mean or statistics.mean or model.mean, std=args.std or statistics.std or model.std,
                source=args.source if entry else path.name,
@@ -62,6 +62,15 @@ def _fitting(source: str, arrays: dict[str, np.ndarray], model: Any) -> dict[str
                        f"  of another shape ({len(wrong)}): {wrong[:10]}\n"
                        f"Choose --variant; known: {', '.join(repr(v) for v in model.variants)}")
   return {name: array for name, array in arrays.items() if name in want}
+
+
+def _read_labels(path: Path) -> list[str]:
+  try:
+    return path.read_text(encoding="utf-8-sig").splitlines()  # with or without the mark that some editors set
+  except (OSError, UnicodeDecodeError) as error:
+    said = error.strerror if isinstance(error, OSError) else "not UTF-8"
+    raise ConfigError(f"--labels={path}: {said}.\nExpected a text file, one class a line, in the order of the "
+                      "classifier.") from None
 
 
 def _checked_labels(labels: Sequence[str], arrays: Mapping[str, np.ndarray]) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PLACES = (".", "annotations")  # of the lists and of the file of names
 NAMES = ("labels.txt", "classInd.txt", "label_map*.txt")
-SPLIT = re.compile(r"(?:^|[-_.])(train|val|validation|test)(?=$|[-_.]|list)", re.IGNORECASE)
+SPLIT = re.compile(r"(?:^|[-_.])(train|val|validate|validation|test)(?=$|[-_.]|list)", re.IGNORECASE)
 YOUTUBE = "youtube_id"  # in the first line of Kinetics' own lists
 Lines = list[tuple[int, str]]  # number and text
 EXPECTED = ("train.csv, val.csv and test.csv, or such as train_list.txt, there or in annotations/, with lines 'path "
@@ -51,7 +51,7 @@ class KineticsList(Layout):
     found: dict[str, Path] = {}
     for file in (f for place in PLACES for f in sorted(Path(self.folder, place).glob("*.*"))):
       match = SPLIT.search(file.stem) if file.suffix in (".csv", ".txt") else None
-      split = SPLIT_NAMES[match[1].lower()] if match else ""
+      split = _split(match[1]) if match else ""
       if split and split in found:
         raise DataError(f"{found[split]} and {file} are both lists of {split}.\nExpected one: move the other away.")
       if split:
@@ -97,10 +97,10 @@ class KineticsList(Layout):
         span = f"{int(float(cells['time_start'])):06d}_{int(float(cells['time_end'])):06d}"
       except (KeyError, ValueError):
         raise bad_line(file, number, line, f"cells for {header}, times in seconds") from None
-      own = cells.get("split", "").strip().lower().replace("validate", "val")
-      if own not in SPLIT_NAMES:
+      own = cells.get("split", "").strip()
+      if _split(own) is None:
         raise bad_line(file, number, line, "train, val, validate or test in the column split")
-      name, own = f"{cells['youtube_id'].strip()}_{span}.mp4", SPLIT_NAMES.get(own, "") or split
+      name, own = f"{cells['youtube_id'].strip()}_{span}.mp4", _split(own) or split
       yield dict(path=files.get(name, f"{own}/{name}"), label=cells["label"].strip(), split=own,
                  where=f"{file}, line {number}")
 
@@ -126,3 +126,8 @@ class KineticsList(Layout):
     if len(set(names.values())) != len(lines):
       raise DataError(f"{found[0]}: a name or a number stands there twice.\nExpected a name a line, or '1 name'.")
     return names
+
+
+def _split(name: str) -> str | None:
+  """train, val or test; "" for nothing, None for another name. Kinetics' own lists say validate."""
+  return SPLIT_NAMES.get(name.lower().replace("validate", "val"))
