@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
@@ -168,6 +168,7 @@ def check_json(place, examples):
   whole = json.loads(configs.to_json(configs.load("medical")))
   @settings(max_examples=examples, **SETTINGS)
   @given(st.sampled_from([f for f in FIELDS if f.count(".") == 1]), JSON)
+  @example("augment.aspect", {"__init__": None})
   def check(field, value):
     section, name = field.split(".")
     (place / "config.json").write_text(json.dumps({**whole, section: {**whole[section], name: value}}))

@@ -78,7 +78,7 @@ def load(name: str) -> ConfigDict:
 def _load_json(path: Path) -> ConfigDict:
   try:
     return from_json(path.read_text())
-  except (ValueError, TypeError, OverflowError) as e:
+  except (ValueError, TypeError, OverflowError, AttributeError) as e:  # the last of a key such as __init__
     raise ConfigError(f"{path} is no config.json: {e}. Give a .py file with get_config(), or the config.json of a run."
                       ) from e
 
