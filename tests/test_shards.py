@@ -94,6 +94,9 @@ def test_check_in_shares_equals_one_check(vft, tiny_csv, tmp_path, monkeypatch, 
     assert pages[0] == pages[1] > 0
     if not again:
       assert vft(*args, "--output", tmp_path / "three", "--shard=1/3")[0] == one[0]
+  shutil.copy(data / "p0_0.mp4", data / "p0_1.mp4")  # repaired: what the shares found of the old file is not taken
+  code, out, _ = vft(*args, "--output", tmp_path / "three", "--shard=1/3")
+  assert code == 0 and "share 1 of 3 is done, 1 of them are" in out
 
 
 def test_features_in_shares_are_those_that_a_run_looks_for_also_after_a_kill(vft, tiny_csv, tmp_path, finished):
@@ -140,5 +143,8 @@ def test_predictions_in_shares_equal_those_of_one_run(vft, tiny_csv, tmp_path, f
     code, _, again = vft(*args, "--output", tmp_path / "three.csv", f"--shard={i}/3")
   assert code == 3 and again == err
   assert (tmp_path / "three.csv").read_bytes() == (tmp_path / "one.csv").read_bytes()
+  (data / "bad.mp4").write_bytes(b"another one")
+  code, out, _ = vft(*args, "--output", tmp_path / "three.csv", "--shard=1/3")
+  assert code == 0 and "share 1 of 3 is done, 1 of them are" in out
   code, _, err = vft(*args, "--shard=0/3")
   assert code == 2 and "add --output=FILE" in err

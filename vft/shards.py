@@ -9,7 +9,8 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -49,6 +50,11 @@ def take(argv: Sequence[str]) -> tuple[Shard | None, list[str]]:
   """The shard that arguments ask for, and the other arguments."""
   asked = [a.removeprefix(FLAG) for a in argv if a.startswith(FLAG)]
   return parse(asked[-1]) if asked else None, [a for a in argv if not a.startswith(FLAG)]
+
+
+def sizes(paths: Iterable[str]) -> list[int]:
+  """Bytes of files of this machine, 0 for others: by them the shares of a work know that a file has been replaced."""
+  return [os.path.getsize(path) if os.path.isfile(path) else 0 for path in paths]
 
 
 class Parts:

@@ -22,7 +22,9 @@ from vft.data import manifest as manifests
 from vft.data.decoders import Decoders, cores
 from vft.data.inspection import Inspection
 from vft.data.known_files import KnownFiles
+from vft.data.readers import FrameFolder
 from vft.data.sources import Source
+from vft.data.sources.layout import Layout
 from vft.errors import DataError
 from vft.writer import Writer
 
@@ -50,7 +52,8 @@ def check(config: ConfigDict, output: Path, *, full: bool = False, against: Path
   def inspect(source: Source, paths: list[str], reading: dict[str, Any]) -> dict[str, Inspection]:
     nonlocal decoded
     if shard:
-      found, decoded = pooling.pooled(output, shard, work, paths, known, pool, partial(look_at, source, reading))
+      found, decoded = pooling.pooled(output, shard, [*work, _sizes(source, paths)], paths, known, pool,
+                                      partial(look_at, source, reading))
       files.clear()  # of this share
       files.update(found)
     else:
@@ -103,6 +106,19 @@ def check(config: ConfigDict, output: Path, *, full: bool = False, against: Path
   if problems:
     raise DataError("\n".join(str(p) for p in problems) + f"\nAll that was found: {output / 'check.html'}")
   return result
+
+
+def _sizes(source: Source, paths: list[str]) -> list[int]:
+  """Bytes of each file of a layout; none of other sources, whose files do not change."""
+  if not isinstance(source, Layout):
+    return []
+  names = []
+  for path in paths:
+    content: Any = ""
+    with contextlib.suppress(DataError):  # what is wrong with it is told when it is looked at
+      content = source.read(path)
+    names.append(content.path if isinstance(content, FrameFolder) else content)
+  return shards.sizes(names)
 
 
 def _digests(path: Path, must_be_there: bool) -> dict[str, str]:

@@ -124,7 +124,8 @@ def _in_shares(work: Work, output: Path, shard: shards.Shard) -> dict[Video, str
   order = {name: i for i, name in enumerate(sorted(set(names)) if work.asked.group else dict.fromkeys(names))}
   mine = set(shard.share(list(order)))
   parts = shards.Parts(output.with_name(f"{output.name}.shards"), shard,
-                       [(work.folder / "result.json").read_text(), names, [str(v) for v in videos], work.sets,
+                       [(work.folder / "result.json").read_text(), names, [str(v) for v in videos],
+                        shards.sizes(map(str, videos)), work.sets,
                         {**dataclasses.asdict(work.asked), "annotate": str(work.asked.annotate or "")}])
 
   def share() -> dict[str, Any]:
