@@ -1,11 +1,17 @@
 """Figures of every kind of task against hand counts, scikit-learn and scipy."""
+import types
+from typing import Any
+
 import numpy as np
 import pytest
 import scipy.stats
 import sklearn.metrics
 
-from vft import metrics
+from vft import evaluate, metrics, tasks
 from vft.errors import ConfigError, DataError, RunError
+from vft.explain import subject
+from vft.report import figures
+from vft.tasks import Task
 
 POSITIVE = np.array([0, 1, 0, 0, 1, 0, 1, 0, 0, 1, 0, 0, 0, 0])  # from the highest score down: 4 of 14
 SCORES = np.linspace(0.95, 0.3, 14)
@@ -161,3 +167,15 @@ def test_the_loss_alone_is_that_of_all_figures(kind):
   found = metrics.figures(kind, labels, outputs, classes=("a", "b", "c"))
   want = found["rmse" if kind == "regression" else "loss"]
   assert metrics.loss(kind, labels, outputs, classes=("a", "b", "c")) == pytest.approx(want, rel=1e-12)
+
+
+def test_what_is_said_of_a_grade_is_its_median_in_confusions_reports_and_maps_too():
+  task, p = Task("grade", "ordinal", ("0", "1", "2")), np.array([[0.35, 0.25, 0.4], [0.6, 0.2, 0.2]])
+  manifest: Any = types.SimpleNamespace(
+      tasks=(task,), level="video", unit="clip", grouped_by="video", labels=lambda _: {"grade": np.array([1, 0])},
+      groups=lambda _: np.array(["a", "b"]))
+  found = evaluate.confusion(evaluate.Predictions(np.arange(2), {"grade": p}), manifest)["video"]["grade"]
+  assert found == [[1, 0, 0], [0, 1, 0], [0, 0, 0]] and tasks.decide(task, p) == ["1", "0"]
+  said, right = figures._hits(task, np.array([1, 0]), p)
+  assert said.tolist() == [0.25, 0.6] and right.tolist() == [1, 1]
+  assert subject.find_target((task,), "", {"grade": p[:1]}).name == "1"

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from vft import calibration, forward, metrics, objective, sharding, stats
 from vft.data.manifest import Manifest
-from vft.tasks import Task
+from vft.tasks import Task, median
 
 Level = tuple[np.ndarray, np.ndarray, np.ndarray]  # outputs, labels and groups
 Procedure = tuple[np.ndarray, np.ndarray]  # labels and predicted (S,)
@@ -157,8 +157,12 @@ def confusion(predictions: Predictions, manifest: Manifest) -> dict[str, dict[st
   def measure(task: Task) -> dict[str, Any]:
     if task.kind not in ("single", "ordinal"):
       return {}
-    return {level: {task.name: metrics.confusion(*metrics.present(task.kind, labels, outputs)).tolist()}
-            for level, (outputs, labels, _) in levels(predictions, manifest, task).items()}
+    found = {}
+    for level, (outputs, labels, _) in levels(predictions, manifest, task).items():
+      y, out = metrics.present(task.kind, labels, outputs)
+      guesses = median(out) if task.kind == "ordinal" else None  # as the figures and the predictions have it
+      found[level] = {task.name: metrics.confusion(y, out, guesses).tolist()}
+    return found
   out: dict[str, dict[str, list[list[int]]]] = {}
   for task in manifest.tasks:
     for level, matrix in measure(task).items():

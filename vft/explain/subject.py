@@ -9,7 +9,7 @@ import numpy as np
 
 from vft import objective
 from vft.errors import ConfigError, did_you_mean
-from vft.tasks import Task
+from vft.tasks import Task, median
 
 
 class Target(NamedTuple):
@@ -55,13 +55,13 @@ def logits(model: Any, variables: Any, video: jax.Array | np.ndarray) -> dict[st
 
 
 def find_target(tasks: tuple[Task, ...], asked: str, outputs: dict[str, np.ndarray]) -> Target:
-  """The target called "class" or "task=class" or "task"; "" is what the first task's outputs (1, K) say most of all.
+  """The target called "class" or "task=class" or "task"; "" is what the first task's outputs (1, K) say.
 
   Raises ConfigError for a name that is not known, with those that are.
   """
   if not asked:
-    task = tasks[0]
-    return Target(task, 0 if task.kind == "regression" else int(np.argmax(outputs[task.name][0])))
+    task, first = tasks[0], outputs[tasks[0].name]
+    return Target(task, int(median(first)[0]) if task.kind == "ordinal" else int(np.argmax(first[0])))
   known = {}
   for task in tasks:
     for i, name in enumerate(task.classes or ("",)):

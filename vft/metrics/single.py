@@ -63,10 +63,14 @@ def decide(probs: np.ndarray, threshold: float | None = None) -> np.ndarray:
   return (probs[:, 1] >= threshold).astype(np.int64)
 
 
-def confusion(labels: Any, probs: Any) -> np.ndarray:
-  """Labels (n,) and probabilities (n, K) -> counts (K, K): rows are the true class, columns the most probable one."""
+def confusion(labels: Any, probs: Any, guesses: Any = None) -> np.ndarray:
+  """Labels (n,) and probabilities (n, K) -> counts (K, K): rows are the true class, columns what is said of it.
+
+  That is the most probable class, or `guesses` (n,).
+  """
   y, p = check(labels, probs)
-  return sklearn.metrics.confusion_matrix(y, p.argmax(1), labels=np.arange(p.shape[1]))
+  said = p.argmax(1) if guesses is None else guesses
+  return sklearn.metrics.confusion_matrix(y, said, labels=np.arange(p.shape[1]))
 
 
 def kappa(labels: np.ndarray, guesses: np.ndarray, n_classes: int, weights: str | None = None) -> float | None:

@@ -4,19 +4,20 @@ import io
 import os
 import re
 import sys
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
 from vft import storage
 from vft.data import readers
+from vft.data.sources.folder import NOT_VIDEO
 from vft.errors import ConfigError, DataError, did_you_mean
 
 Video = Path | str  # a file or a folder of frames; those at s3:// and the like stay text
 
 
 def find_videos(paths: list[str]) -> list[Video]:
-  """Files as they are, folders searched for files, patterns (*, ?, **) expanded; - is a list on standard input.
+  """Files as they are, folders searched for videos, patterns (*, ?, **) expanded; - is a list on standard input.
 
   What is named twice comes once, so that it counts once among the lines of a patient. A CSV file lists videos in its
   column path, relative to its folder; those that are not there stay, to be named later.
@@ -94,20 +95,22 @@ def _expanded(path: str) -> list[str]:
 
 
 def _find_here(path: Path) -> list[Video]:
-  """A file, or those below a folder; a folder of frames is one video."""
+  """A file, or those below a folder that may be videos; a folder of frames is one."""
   if not path.exists():
     raise DataError(f"There is no file or folder {str(path)!r}.")
   inside = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
-  inside = [p.parent if p.suffix.lower() in readers.IMAGES else p for p in inside]
+  inside = [p.parent if p.suffix.lower() in readers.IMAGES else p for p in inside
+            if p.suffix.lower() in readers.IMAGES or p.suffix.lower() not in NOT_VIDEO]
   return [*dict.fromkeys(inside)] if path.is_dir() else [path]
 
 
 def _find_remote(url: str) -> list[Video]:
-  """A remote file, or those below a remote folder."""
+  """A remote file, or those below a remote folder that may be videos."""
   try:
     if storage.about(url):
       return [url]
     found = storage.find(url)
   except OSError as e:
     raise DataError(f"There is no file or folder {url!r} ({storage.reason(e)}).") from None
-  return [storage.join(url, name) for name in found if not name.rpartition("/")[2].startswith(".")]
+  return [storage.join(url, name) for name in found
+          if not name.rpartition("/")[2].startswith(".") and PurePosixPath(name).suffix.lower() not in NOT_VIDEO]

@@ -97,8 +97,8 @@ def _hits(task: tasks.Task, y: np.ndarray, out: np.ndarray) -> tuple[np.ndarray,
   if task.kind == "multi":
     there, yes = y >= 0, out >= 0.5
     return np.where(yes, out, 1 - out)[there], (yes == (y == 1))[there].astype(float)
-  guess = out.argmax(axis=1)
-  return out.max(axis=1), (guess == y).astype(float)
+  guess = tasks.median(out) if task.kind == "ordinal" else out.argmax(axis=1)
+  return out[np.arange(len(out)), guess], (guess == y).astype(float)
 
 
 def _class_table(run: Folder, task: tasks.Task, y: np.ndarray, level: str) -> list[tuple[str, int | None, list[str]]]:
