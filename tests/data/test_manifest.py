@@ -59,14 +59,29 @@ def test_many_labels_may_have_spaces_between_them_and_a_task_the_name_of_another
   assert made.table.grade.tolist() == ["normal", "normal", "weak", "weak"] * 3
 
 
-def test_a_saved_manifest_comes_back_equal(tmp_path):
+@pytest.mark.parametrize("group", ["", ",group"])
+def test_a_saved_manifest_comes_back_equal(tmp_path, group):
   config = make_folder(tmp_path, header="path,label")
+  if group:  # each video is named as a patient
+    lines = [line.split(",") for line in (tmp_path / "list.csv").read_text().split()]
+    (tmp_path / "list.csv").write_text("\n".join(f"{a},{b},{'group' if a == 'path' else a}" for a, b in lines))
   made = manifest.make_manifest(config)
   made.save(tmp_path / "manifest.csv")
   back = manifest.load(tmp_path / "manifest.csv", config)
   assert back.sha256 == made.sha256 and back.tasks == made.tasks and back.grouped_by == made.grouped_by == "video"
   assert back.table.equals(made.table)
   assert (back.rows("train") == made.rows("train")).all()
+
+
+def test_a_split_without_a_label_of_some_task_is_an_error_before_anything_is_trained(tmp_path):
+  config = make_folder(tmp_path)
+  made = manifest.make_manifest(config).table
+  config.tasks = {"label": dict(kind="single"), "ef": dict(kind="regression")}
+  rows = (tmp_path / "list.csv").read_text().split()
+  cells = ["ef", *("" if split == "test" else "60" for split in made.split)]
+  (tmp_path / "list.csv").write_text("\n".join(f"{row},{cell}" for row, cell in zip(rows, cells, strict=True)))
+  with pytest.raises(DataError, match=r"None of the \d clips in test has a label of the task ef"):
+    manifest.make_manifest(config)
 
 
 @pytest.mark.fault("F21", "no column of patients", "warning; result says 'grouped by video'")

@@ -76,6 +76,10 @@ def test_a_class_without_training_clips_is_an_error():
     check_splits(table([("1", "a", "train"), ("2", "a", "val"), ("3", "b", "test")]))
 
 
+def test_clips_without_this_label_are_no_class():
+  assert check_splits(table([("1", "a", "train"), ("2", "a", "val"), ("3", "a", "test"), ("4", "", "test")])) == []
+
+
 @pytest.mark.fault("F23", "class missing in test", "warning with its counts")
 def test_a_class_missing_in_test_is_a_warning():
   (warning,) = check_splits(table([("1", "a", "train"), ("2", "b", "train"), ("3", "a", "val"), ("4", "b", "val"),

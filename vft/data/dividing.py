@@ -3,7 +3,7 @@ import pandas as pd
 from ml_collections import ConfigDict
 
 from vft import tasks
-from vft.data.splits import assign_splits, check_splits, choose_shots, make_folds
+from vft.data.splits import SPLITS, assign_splits, check_splits, choose_shots, make_folds
 from vft.errors import DataError, collected, some
 from vft.tasks import Task
 
@@ -25,7 +25,21 @@ def into_splits(table: pd.DataFrame, wanted: tuple[Task, ...], config: ConfigDic
     train = table[usable & (table.split == "train")]
     chosen = choose_shots(train[of_class.name].to_numpy(str), train.group.to_numpy(str), config.data.shots, config.seed)
     table.loc[train.index[~chosen], ["status", "reason"]] = "unused", f"not in data.shots={config.data.shots} a class"
+  with collected(problems):
+    _check_labels(table[table.status == "ok"], wanted)
   return warnings
+
+
+def _check_labels(table: pd.DataFrame, wanted: tuple[Task, ...]) -> None:
+  """Raises DataError where no clip of a split has a label of some task: it could not be learned, or not measured."""
+  for task in wanted:
+    known = tasks.known(task, tasks.encode(task, table[task.name], table.id))
+    for split in SPLITS:
+      here = (table.split == split).to_numpy()
+      if here.any() and not known[here].any():
+        raise DataError(f"None of the {here.sum()} clips in {split} has a label of the task {task.name}.\nExpected "
+                        "some in train, val and test: fill in its column, divide the clips otherwise, or take the task "
+                        "out of config.tasks.")
 
 
 def into_folds(table: pd.DataFrame, wanted: tuple[Task, ...], config: ConfigDict,

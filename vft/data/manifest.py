@@ -105,7 +105,6 @@ def make_manifest(config: ConfigDict, *, inspect: probing.Inspect = inspection.i
   table["row"] = np.arange(len(table))
   if not config.data.official:
     table["split"] = ""
-  grouped_by = "patient" if (table.group != "").any() else "video"
   warnings = probing.layout_warnings(source, config.data.source) + probing.group_warnings(table)
   table["group"] = table.group.where(table.group != "", table.video)
   warnings += probing.probe_all(table, source, readers.options(config.data), inspect)
@@ -122,7 +121,7 @@ def make_manifest(config: ConfigDict, *, inspect: probing.Inspect = inspection.i
   if short and not sampler.uniform:
     warnings.append(f"{short} of {usable.sum()} clips are shorter than {clip_s:g} s; their last frame is repeated")
   made = _typed(table, wanted)
-  return Manifest(made, _scaled(made, wanted), grouped_by, source, tuple(warnings))
+  return Manifest(made, _scaled(made, wanted), _grouped_by(made), source, tuple(warnings))
 
 
 def make_test(config: ConfigDict, wanted: tuple[Task, ...], by: tuple[str, ...] = (), *,
@@ -140,13 +139,13 @@ def make_test(config: ConfigDict, wanted: tuple[Task, ...], by: tuple[str, ...] 
       raise DataError(f"{config.data.source} has no column {column!r}{did_you_mean(column, table.columns)}")
   _read_tasks(table, wanted, config.data.source)
   table["row"], table["split"] = np.arange(len(table)), ""
-  grouped_by = "patient" if (table.group != "").any() else "video"
   table["group"] = table.group.where(table.group != "", table.video)
   warnings = probing.layout_warnings(source, config.data.source) + probing.group_warnings(table)
   warnings += probing.probe_all(table, source, readers.options(config.data), inspect)
   warnings += probing.check_bad(table, config.data.max_bad_fraction)
   table.loc[table.status == "ok", "split"] = "test"
-  return Manifest(_typed(table, wanted), wanted, grouped_by, source, tuple(warnings)), table[list(by)].astype(str)
+  made = _typed(table, wanted)
+  return Manifest(made, wanted, _grouped_by(made), source, tuple(warnings)), table[list(by)].astype(str)
 
 
 def of_fold(whole: Manifest, number: int, config: ConfigDict) -> Manifest:
@@ -168,8 +167,7 @@ def load(path: str | Path, config: ConfigDict) -> Manifest:
   found = tuple(tasks.find_classes(t, table[t.name]) for t in wanted)
   for task in found:
     tasks.encode(task, table[task.name], [f"{path}, row {row}" for row in table.row])
-  grouped_by = "video" if (table.group == table.video).all() else "patient"
-  return Manifest(table, _scaled(table, found), grouped_by, source)
+  return Manifest(table, _scaled(table, found), _grouped_by(table), source)
 
 
 def read_table(path: str | Path, wanted: tuple[Task, ...]) -> pd.DataFrame:
@@ -179,6 +177,11 @@ def read_table(path: str | Path, wanted: tuple[Task, ...]) -> pd.DataFrame:
   except (OSError, ValueError, KeyError) as e:
     raise DataError(f"{path} is no manifest ({e}); expected the manifest.csv of a run, with columns "
                     f"{','.join([*COLUMNS, *(t.name for t in wanted)])}.") from None
+
+
+def _grouped_by(table: pd.DataFrame) -> Literal["patient", "video"]:
+  """By what the table tells alone, so that a saved one says the same."""
+  return "video" if (table.group == table.video).all() else "patient"
 
 
 def _open(config: ConfigDict) -> tuple[Source, tuple[Task, ...]]:

@@ -90,7 +90,7 @@ def choose_shots(labels: Sequence[str] | np.ndarray, groups: Sequence[str] | np.
 
 
 def check_splits(table: pd.DataFrame) -> list[str]:
-  """Warnings about thin classes. `table` has columns stratum, group, split, one row per usable clip.
+  """Warnings about thin classes. `table` has columns stratum ("" = not known), group, split, one row per usable clip.
 
   Raises DataError if a group is in two splits, a split is empty or a class has no clip in train.
   """
@@ -109,7 +109,7 @@ def check_splits(table: pd.DataFrame) -> list[str]:
     raise DataError(f"No clips in {' and '.join(empty)}: {sizes}, {len(table)} clips of {table.group.nunique()} groups "
                     "in all.\nExpected clips in train, val and test: add videos of more patients, or change "
                     "--config.data.split.")
-  counts = pd.crosstab(table.stratum, table.split)
+  counts = pd.crosstab(table.stratum, table.split).drop(index="", errors="ignore")
   untaught = [str(c) for c in counts.index[counts["train"] == 0]]
   if untaught:
     raise DataError(f"No clip in train for the classes {untaught}; all their clips are in val or test.\n"
