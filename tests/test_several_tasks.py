@@ -1,12 +1,13 @@
 """A whole run with four tasks of four kinds, some labels missing: figures, predictions and `vft predict`."""
 import csv
 import json
+import sys
 
 import pandas as pd
 import pytest
 
 from tests import tiny
-from vft import hooks, predict, run
+from vft import cli, hooks, predict, run
 from vft.errors import ConfigError
 
 TASKS = dict(speed=dict(kind="single"), ef=dict(kind="regression", column="EF"), grade=dict(kind="ordinal"),
@@ -65,3 +66,16 @@ def test_a_video_is_predicted_with_all_tasks(finished, tmp_path):
   predict.predict_files(str(folder), [str(data / "p0_0.mp4")], str(tmp_path / "out.csv"))
   row = pd.read_csv(tmp_path / "out.csv").iloc[0]
   assert row["speed_predicted"] in ("fast", "slow") and 10 < row["ef_predicted"] < 130
+
+
+def test_figures_elsewhere_are_of_the_tasks_that_have_labels_there(finished, monkeypatch, caplog):
+  folder, result, data = finished
+  pd.read_csv(data / "clips.csv").assign(EF="").to_csv(data / "unmeasured.csv", index=False)
+  monkeypatch.setattr(sys, "argv", ["vft", "evaluate", str(folder), "--by=grade",
+                                    f"--source=csv:{data / 'unmeasured.csv'}"])
+  assert cli.main() == 0
+  found = json.loads((folder / "evaluations/unmeasured/evaluation.json").read_text())
+  without = {name for name in result["test"]["video"] if not name.startswith("ef/")}
+  assert set(found["test"]["video"]) == set(found["difference"]["video"]) == without
+  assert "no label of ef" in caplog.text and "ef_predicted" in (
+      folder / "evaluations/unmeasured/predictions.csv").read_text()

@@ -45,6 +45,8 @@ def evaluate_source(workdir: str, source: str, root: str, by: tuple[str, ...], o
   plain.save(out / "manifest.csv")
   found, bad = _predict(manifest, here, begin, out)
   predict.write_predictions(out / "predictions.csv", found, manifest)
+  for task in (t.name for t in manifest.tasks if not evaluate.levels(found, manifest, t)):
+    logging.warning("%s has no label of %s: it is predicted, and there are no figures of it", source, task)
   entries, internal = predict.load_calibration(run), json.loads((run / "result.json").read_text())
   result: dict[str, Any] = {"test": evaluate.figures(found, manifest, here),
                             "test_calibrated": evaluate.figures(found, manifest, here, entries) if entries else None,

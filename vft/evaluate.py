@@ -10,7 +10,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
-from vft import calibration, forward, metrics, objective, sharding, stats
+from vft import calibration, forward, metrics, objective, sharding, stats, tasks
 from vft.data.manifest import Manifest
 from vft.tasks import Task, median
 
@@ -74,10 +74,12 @@ def predict(model: Any, params: Mapping[str, Any], batch_stats: Mapping[str, Any
 def levels(predictions: Predictions, manifest: Manifest, task: Task) -> dict[str, Level]:
   """{"video": (outputs, labels, groups), "patient": ...}; no patient level where a patient's rows have two labels.
 
-  A row is a video, a moment of one, or (no other level then) a patient.
+  A row is a video, a moment of one, or (no other level then) a patient. {} where none of the rows has a label.
   """
   labels, groups = manifest.labels(predictions.rows)[task.name], manifest.groups(predictions.rows)
   outputs = predictions.outputs[task.name]
+  if len(labels) and not tasks.known(task, labels).any():
+    return {}
   found = {manifest.level: (outputs, labels, groups)}
   several = manifest.unit == "clip" and manifest.grouped_by == "patient"
   pooled = metrics.pool(outputs, labels, groups) if several else None
