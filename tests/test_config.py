@@ -72,6 +72,8 @@ def test_a_value_of_another_type_is_an_error_that_names_the_file(tmp_path):
 
 
 @pytest.mark.parametrize(("updates", "message"), [
+    (dict(loss=dict(name="logit_adjusted", class_weights="inverse")), "class_weights is .inverse., which logit_adj"),
+    (dict(loss=dict(name="focal"), train=dict(label_smoothing=0.1)), "label_smoothing is 0.1, which the focal loss"),
     (dict(optim=dict(clip_norm=math.nan)), r"config\.optim\.clip_norm is nan; expected a finite number"),
     (dict(groups=dict(head=dict(lr=math.inf))), r"config\.groups\.head\.lr is inf; expected a finite number"),
     (dict(groups=dict(head=dict(lr=-1.0))), r"config\.groups\.head\.lr is -1.0; expected a number, 0 or more"),
@@ -132,6 +134,20 @@ def test_a_value_of_another_type_is_an_error_that_names_the_file(tmp_path):
 def test_the_check_finds_a_value_that_cannot_work(updates, message, tmp_path):
   with pytest.raises(ConfigError, match=message):
     configs.check(tiny.make_config(tmp_path / "clips.csv", tmp_path, **updates))
+
+
+@pytest.mark.parametrize(("updates", "message"), [
+    (dict(loss=dict(name="focal")), "config.loss.name is 'focal', which is of tasks of kind single"),
+    (dict(loss=dict(class_weights="effective")), "config.loss.class_weights is 'effective', which only kinds single"),
+    (dict(train=dict(label_smoothing=0.1)), "config.train.label_smoothing is 0.1, which only tasks of kind single")],
+    ids=str)
+def test_a_loss_that_no_task_has_is_refused(updates, message, tmp_path):
+  config = tiny.make_config(tmp_path / "clips.csv", tmp_path, **updates)
+  config.tasks = dict(grade=dict(kind="ordinal"))
+  with pytest.raises(ConfigError, match=message):
+    configs.check(config)
+  config.tasks = dict(grade=dict(kind="ordinal"), label=dict(kind="single"))
+  configs.check(config)
 
 
 @pytest.mark.parametrize("updates", [

@@ -1,9 +1,12 @@
 """Tasks: cells to numbers and back, missing ones, and one message for a cell that is none."""
+import re
+
 import numpy as np
 import pytest
 
-from vft import tasks
-from vft.errors import DataError
+from configs import default
+from vft import startup, tasks
+from vft.errors import ConfigError, DataError
 from vft.tasks import Task
 
 SINGLE = Task(classes=("cyst", "polyp"))
@@ -74,3 +77,16 @@ def test_what_is_said_of_grades_is_what_the_figures_count():
 def test_classes_of_the_config_or_source_are_those_of_a_lone_task():
   assert tasks.make_tasks({}, ("a", "b"))[0].classes == ("a", "b")
   assert [t.classes for t in tasks.make_tasks({"x": {}, "y": {}}, ("a", "b"))] == [(), ()]
+
+
+@pytest.mark.parametrize(("wanted", "count", "words"), [
+    ((Task(kind="ordinal", classes=tuple("abcd")),), 3, "4 classes: a, b, c, d.\nSet it to 4, or to 0"),
+    ((Task(kind="regression"),), 2, "0 classes.\nSet it to 0."),
+    ((Task("a", classes=tuple("xy")), Task("b", classes=tuple("xy"))), 2, "the tasks a, b.\nSet it to 0")])
+def test_a_number_of_classes_that_does_not_fit_is_answered_with_one_that_does(wanted, count, words):
+  config = default.get_config()
+  config.model.update(name="videomae", variant="tiny", num_classes=count)
+  with pytest.raises(ConfigError, match=words):
+    startup.make_model(config, wanted)
+  config.model.num_classes = int(re.search(r"Set it to (\d)", words)[1])
+  assert startup.make_model(config, wanted).tasks == tuple((t.name, t.outputs) for t in wanted)

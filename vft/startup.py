@@ -35,9 +35,13 @@ def make_model(config: ConfigDict, tasks: tuple[Task, ...]) -> Any:
   m = config.model
   first = next(iter(tasks))
   classes = first.classes
-  if m.num_classes and (len(tasks) > 1 or m.num_classes != first.outputs):
-    raise ConfigError(f"config.model.num_classes is {m.num_classes}, but the data has {len(classes)} classes: "
-                      f"{', '.join(classes[:20])}.\nSet it to {len(classes)}, or to 0 to count them.")
+  if m.num_classes and len(tasks) > 1:
+    raise ConfigError(f"config.model.num_classes is {m.num_classes}, but there are the tasks "
+                      f"{', '.join(t.name for t in tasks)}.\nSet it to 0: the classes of each are counted.")
+  if m.num_classes and m.num_classes != len(classes):
+    raise ConfigError(f"config.model.num_classes is {m.num_classes}, but the data has {len(classes)} classes"
+                      f"{': ' if classes else ''}{', '.join(classes[:20])}.\nSet it to "
+                      f"{f'{len(classes)}, or to 0 to count them' if classes else '0'}.")
   asked = config.init.weights and not (m.mean and m.std)
   stated = registry.statistics(config.init.weights) if asked else ((), ())
   mean, std = m.mean or stated[0], m.std or stated[1]  # () = the family's

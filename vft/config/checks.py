@@ -106,6 +106,7 @@ def check(config: ConfigDict) -> None:
   _check_stages(config)
   _check_lora(config.lora)
   _check_tasks(config)
+  _check_loss(config)
   _check_subsets(config)
   _check_probe(config)
 
@@ -123,6 +124,23 @@ def _check_tasks(config: ConfigDict) -> None:
                         f"c.tasks = dict({name}=dict(classes=(...)), ...).")
     if task.get("weight", 1.0) <= 0:
       raise ConfigError(f"config.tasks.{name}.weight is {task.weight}; expected a number above 0.")
+
+
+def _check_loss(config: ConfigDict) -> None:
+  """Fields that no loss of these tasks looks at, see `objective.make_loss`."""
+  kinds = {task.get("kind", "single") for task in config.tasks.values()} or {"single"}
+  loss, smoothing, single = config.loss, config.train.label_smoothing, "single" in kinds
+  if loss.name != "cross_entropy" and not single:
+    raise ConfigError(f"config.loss.name is {loss.name!r}, which is of tasks of kind single, but the kinds are "
+                      f"{', '.join(sorted(kinds))}: leave it at 'cross_entropy'.")
+  if smoothing and (not single or loss.name == "focal"):
+    why = "the focal loss does not use" if single else "only tasks of kind single use"
+    raise ConfigError(f"config.train.label_smoothing is {smoothing:g}, which {why}: set it to 0"
+                      f"{', or config.loss.name to cross_entropy' if single else ''}.")
+  if loss.class_weights != "none" and "multi" not in kinds and (not single or loss.name == "logit_adjusted"):
+    why = "logit_adjusted, itself for rare classes, does not use" if single else "only kinds single and multi use"
+    raise ConfigError(f"config.loss.class_weights is {loss.class_weights!r}, which {why}: set it to 'none'"
+                      f"{', or config.loss.name to cross_entropy' if single else ''}.")
 
 
 def _check_subsets(config: ConfigDict) -> None:
