@@ -2,7 +2,7 @@
 import contextlib
 from collections.abc import Generator, Iterator
 from fractions import Fraction
-from typing import Any, cast
+from typing import cast
 
 import av
 import numpy as np
@@ -134,15 +134,9 @@ def _open(source: str | bytes, max_pixels: int) -> InputContainer:
 
 def _container(source: str | bytes, max_pixels: int) -> InputContainer:
   """Opening decodes the first frame of some formats: there too FFmpeg refuses larger ones, and then knows no size."""
-  def opened(**more: Any) -> InputContainer:  # the prefix keeps names such as "http:x.mp4" what they are: file names
-    file = open_bytes(source) if isinstance(source, bytes) or storage.is_remote(source) else f"file:{source}"
-    return cast(InputContainer, av.open(file, options=OPTIONS, **more))
-  try:
-    return opened(stream_options=[{"max_pixels": str(max_pixels)}] * 8)
-  except ValueError as e:
-    if isinstance(e, FFmpegError) or "stream_options" not in str(e):
-      raise
-    return opened()  # MPEG program streams and FLV show their streams too late; MPEG-1 and 2 have no huge frames
+  # The prefix keeps names such as "http:x.mp4" what they are: file names.
+  file = open_bytes(source) if isinstance(source, bytes) or storage.is_remote(source) else f"file:{source}"
+  return cast(InputContainer, av.open(file, options={**OPTIONS, "max_pixels": str(max_pixels)}))
 
 
 def _from(source: str | bytes, time_s: float, max_pixels: int) -> Generator[tuple[float, VideoFrame], None, None]:
