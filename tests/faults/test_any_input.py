@@ -157,6 +157,7 @@ VALUES = st.text(max_size=12) | JSON.map(str) | st.sampled_from(
 def check_flags(place, examples):
   @settings(max_examples=examples, **SETTINGS)
   @given(st.lists(st.tuples(st.sampled_from(FIELDS) | st.text(max_size=8), VALUES), min_size=1, max_size=3))
+  @example([("rules", "((0, 0),)")])
   def check(pairs):
     flags = [f"--config.{k}={v}" for k, v in pairs]
     fair(lambda: configs.check(main.parse(["--config=medical", *flags])[0]))

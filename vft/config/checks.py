@@ -307,10 +307,12 @@ def _check_lora(lora: ConfigDict) -> None:
     _check_pattern("config.lora.targets", pattern)
 
 
-def _check_pattern(key: str, pattern: str) -> None:
+def _check_pattern(key: str, pattern: Any) -> None:
+  if not isinstance(pattern, str):
+    raise ConfigError(f"{key} has the pattern {pattern!r}; expected text, such as 'head/.*'.")
   try:
     re.compile(pattern)
-  except re.error as e:
+  except (re.error, OverflowError, RecursionError) as e:
     raise ConfigError(f"{key} has the pattern {pattern!r}, which is no regular expression: {e}.") from e
 
 
