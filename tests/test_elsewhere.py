@@ -26,7 +26,7 @@ def call(monkeypatch, *args):
 
 
 def test_on_its_own_test_clips_a_run_says_the_same_and_each_site_has_its_figures(work, tiny_csv, tmp_path, monkeypatch,
-                                                                                 capsys):
+                                                                                 capsys, caplog):
   result = json.loads((work / "result.json").read_text())
   said = pd.read_csv(work / "predictions_test.csv")
   table = said[["path", "label", "group"]].assign(site=np.where(np.arange(len(said)) % 2, "north", "south"))
@@ -39,7 +39,7 @@ def test_on_its_own_test_clips_a_run_says_the_same_and_each_site_has_its_figures
       assert found["test"][level][name]["value"] == pytest.approx(figure["value"], abs=1e-5), name
       assert found["difference"][level][name]["value"] == pytest.approx(0, abs=1e-5)
   sites = {site: figures["video"]["accuracy"]["value"] for site, figures in found["by"]["site"].items()}
-  assert sites.keys() == {"north", "south"}
+  assert sites.keys() == {"north", "south"} and "flatter" not in caplog.text
   assert np.mean(list(sites.values())) == pytest.approx(result["test"]["video"]["accuracy"]["value"])
   theirs = pd.read_csv(tmp_path / "out" / "predictions.csv")
   np.testing.assert_allclose(theirs.p_fast, said.p_fast, atol=1e-5)
@@ -51,13 +51,16 @@ def test_on_its_own_test_clips_a_run_says_the_same_and_each_site_has_its_figures
   assert "'fsat' unknown; did you mean 'fast'" in capsys.readouterr().err
 
 
-def test_options_of_the_runs_own_kind_of_source_are_not_asked_of_another_kind(work, tiny_csv, tmp_path, monkeypatch):
+def test_options_of_the_runs_own_kind_of_source_are_not_asked_of_another_kind(work, tiny_csv, tmp_path, monkeypatch,
+                                                                                     caplog):
   run = shutil.copytree(work, tmp_path / "run")
   config = json.loads((run / "config.json").read_text())
   config["data"].update(source="pocus:/data/covid", options={"probe": "linear"})
   (run / "config.json").write_text(json.dumps(config))
   assert call(monkeypatch, run, f"--source=csv:{tiny_csv}", f"--output={tmp_path / 'out'}") == 0
   assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["data"]["clips"]["test"] == 24
+  learned = pd.read_csv(work / "manifest.csv").split.isin(("train", "val")).sum()
+  assert f"{learned} of 24 files are copies of some that the run was trained or chosen on" in caplog.text
 
 
 def test_the_difference_between_other_patients_is_as_wide_as_both_intervals_together():

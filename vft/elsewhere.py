@@ -39,7 +39,8 @@ def evaluate_source(workdir: str, source: str, root: str, by: tuple[str, ...], o
       here, tasks, by, inspect=partial(decoders.probe_all, limit_s=here.data.decode_timeout_s))
   manifest = sequences.make(plain, here)
   columns = _of_rows(manifest, columns)
-  for warning in plain.warnings:
+  old, kept = predict.load_kept(run)
+  for warning in (*plain.warnings, *_learned(plain, old)):
     logging.warning(warning)
   out.mkdir(parents=True)
   plain.save(out / "manifest.csv")
@@ -52,7 +53,6 @@ def evaluate_source(workdir: str, source: str, root: str, by: tuple[str, ...], o
                             "test_calibrated": evaluate.figures(found, manifest, here, entries) if entries else None,
                             "confusion": evaluate.confusion(found, manifest),
                             "data": skipped.summary(manifest, here, bad)}
-  old, kept = predict.load_kept(run)
   before = kept["test"]
   result["difference"] = evaluate.between(found, manifest, before, old, here)
   if entries:
@@ -67,6 +67,16 @@ def evaluate_source(workdir: str, source: str, root: str, by: tuple[str, ...], o
   _print_by(result)
   left = f"{bad} {'' if manifest.unit == 'clip' else 'clips '}left out"
   print(f"{len(found.rows)} {tables.UNITS[manifest.unit]}, {left}; all of it: {out}")
+
+
+def _learned(here: Manifest, run: Manifest) -> list[str]:
+  """A warning where files are copies of some that the run has learned from."""
+  table = run.origin.table if isinstance(run, Sequences) and run.origin else run.table
+  learned = set(table.sha256[(table.status == "ok") & table.split.isin(("train", "val"))])
+  ours = here.table[here.table.status == "ok"].drop_duplicates("path")
+  count = int(ours.sha256.isin(learned).sum())
+  return [f"{count} of {len(ours)} files are copies of some that the run was trained or chosen on: these figures "
+          "flatter it"] if count else []
 
 
 def _of_rows(manifest: Manifest, columns: pd.DataFrame) -> pd.DataFrame:

@@ -228,6 +228,16 @@ def test_patients_are_known_by_a_salted_hash_and_nothing_else(tmp_path, labels_c
   assert made.table.sha256.str.len().eq(64).all()
 
 
+def test_a_patient_of_some_listed_and_some_unlisted_files_is_one(tmp_path):
+  config = folder_of(tmp_path, labels_csv=True)
+  file = tmp_path / "study" / "labels.csv"
+  first, *lines = file.read_text().splitlines()
+  more = [f"{line},{'MRN-7' if i == 0 else ''}" for i, line in enumerate(lines)]
+  file.write_text("\n".join([f"{first},group", *more]))
+  groups = sources.open_source(config.data.source, config.data).rows().group
+  assert groups.nunique() == 6 and groups[0] == groups[1]
+
+
 def test_splits_do_not_depend_on_the_salt(tmp_path, home):
   config = folder_of(tmp_path)
   first = manifest.make_manifest(config).table

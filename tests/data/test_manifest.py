@@ -7,7 +7,7 @@ from configs import default
 from tests.clips import frames, write_clip
 from vft.data import manifest
 from vft.data.sources import csv_list
-from vft.errors import DataError
+from vft.errors import ConfigError, DataError
 from vft.tasks import Task
 
 
@@ -31,6 +31,16 @@ def make_config(tmp_path, **data):
 def edit(tmp_path, old, new):
   path = tmp_path / "list.csv"
   path.write_text(path.read_text().replace(old, new))
+
+
+def test_columns_that_are_called_as_the_manifests_own_stay_what_they_are(tmp_path):
+  config = make_folder(tmp_path, header="path,status,patient")
+  config.tasks = {"status": {}}
+  with pytest.raises(ConfigError, match=r"config.tasks.status is called as a column .*\n.*column='status'"):
+    manifest.make_manifest(config)
+  config.tasks = {"label": dict(column="status")}
+  made, columns = manifest.make_test(config, manifest.make_manifest(config).tasks, ("status",))
+  assert columns["status"].tolist() == made.table.label.tolist()
 
 
 def test_a_manifest_holds_what_was_found(tmp_path):

@@ -143,3 +143,7 @@ def test_every_combination_of_choices_is_python(tmp_path):
     (tmp_path / "x.py").write_text(text)
     configs.check(configs.load(str(tmp_path / "x.py")))
     assert max(map(len, text.splitlines())) <= command.WIDTH
+
+
+def test_a_task_is_called_as_its_column_unless_the_manifest_has_one_of_that_name():
+  assert [choices.name_of(c) for c in ("EF", "EF (%)", "status", "group")] == ["EF", "label", "label", "label"]

@@ -16,7 +16,7 @@ from vft import tasks
 from vft.data import dividing, inspection, probing, readers
 from vft.data.sampling import Sampler
 from vft.data.sources import Source, open_source
-from vft.errors import DataError, collected, did_you_mean
+from vft.errors import ConfigError, DataError, collected, did_you_mean
 from vft.tasks import Task
 
 COLUMNS = ("row", "id", "video", "path", "start_s", "end_s", "group", "split", "status", "reason", "sha256",
@@ -137,6 +137,7 @@ def make_test(config: ConfigDict, wanted: tuple[Task, ...], by: tuple[str, ...] 
   for column in by:
     if column not in table:
       raise DataError(f"{config.data.source} has no column {column!r}{did_you_mean(column, table.columns)}")
+  asked = table[list(by)].astype(str)  # as the source has them: some have names that the manifest uses, too
   _read_tasks(table, wanted, config.data.source)
   table["row"], table["split"] = np.arange(len(table)), ""
   table["group"] = table.group.where(table.group != "", table.video)
@@ -145,7 +146,7 @@ def make_test(config: ConfigDict, wanted: tuple[Task, ...], by: tuple[str, ...] 
   warnings += probing.check_bad(table, config.data.max_bad_fraction)
   table.loc[table.status == "ok", "split"] = "test"
   made = _typed(table, wanted)
-  return Manifest(made, wanted, _grouped_by(made), source, tuple(warnings)), table[list(by)].astype(str)
+  return Manifest(made, wanted, _grouped_by(made), source, tuple(warnings)), asked
 
 
 def of_fold(whole: Manifest, number: int, config: ConfigDict) -> Manifest:
@@ -194,10 +195,16 @@ def _open(config: ConfigDict) -> tuple[Source, tuple[Task, ...]]:
 
 def _read_tasks(table: pd.DataFrame, wanted: tuple[Task, ...], source: str,
                 problems: list[DataError] | None = None) -> tuple[Task, ...]:
-  """The tasks with their classes; `table` gets a column for each. Raises DataError for a row without any label."""
+  """The tasks with their classes; `table` gets a column for each. Raises DataError for a row without any label.
+
+  Raises ConfigError for a name that a manifest has already.
+  """
   known = np.zeros(len(table), bool)
   for task in wanted:
     column = task.column or task.name
+    if task.name in COLUMNS:
+      raise ConfigError(f"config.tasks.{task.name} is called as a column of every manifest: {', '.join(COLUMNS)}.\n"
+                        f"Give the task another name: c.tasks = dict(label=dict(column={column!r}, ...)).")
     if column not in table:
       raise DataError(f"{source} has no column {column!r} for the task {task.name}{did_you_mean(column, table.columns)}"
                       f"\nFound {[c for c in table.columns if c not in (*COLUMNS, 'where')]}.")

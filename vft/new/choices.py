@@ -5,6 +5,7 @@ import importlib.util
 import re
 from typing import NamedTuple
 
+from vft.data.manifest import COLUMNS
 from vft.new.seen import Seen
 
 PRESETS = {"ultrasound": r"echo|ultraso|sono|doppler|pocus|(^|_)us(_|$)", "endoscopy": r"endo|colo|gastro|polyp|bronch",
@@ -28,6 +29,11 @@ class Line(NamedTuple):
   """Code of a config and why it says so; a line without code is a comment over what follows."""
   code: str
   why: str
+
+
+def name_of(column: str) -> str:
+  """What a task is called that predicts a column."""
+  return column if column.isidentifier() and column not in COLUMNS else "label"
 
 
 def choose(seen: Seen, source: str, root: str, words: str, preset: str = "") -> list[list[Line]]:
@@ -57,7 +63,7 @@ def _data(seen: Seen, source: str, root: str) -> list[Line]:
 
 
 def _task(seen: Seen) -> list[Line]:
-  name = seen.column if seen.column.isidentifier() else "label"
+  name = name_of(seen.column)
   column = "" if name == seen.column else f", column={quoted(seen.column)}"
   if seen.kind == "regression":
     low, middle, high = seen.values

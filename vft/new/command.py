@@ -44,7 +44,7 @@ def new(config: ConfigDict, name: str, *, output: Path | None = None, label: str
   typed = _typed(config)
   what, official = seen.column_of(config, label)
   if what != "single" or label != "label":
-    config.tasks = {label if label.isidentifier() else "label": {"kind": what, "column": label}}
+    config.tasks = {choices.name_of(label): {"kind": what, "column": label}}
   place = Path("runs/check", name)
   data = seen.gather(checks.check(config, place), place, config, label, official)
   text = render(name, path, data, choices.choose(data, config.data.source, config.data.root,

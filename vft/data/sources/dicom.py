@@ -37,8 +37,11 @@ class DicomSource(Layout):
     rows = rows[[PurePath(str(p)).name.upper() != "DICOMDIR" for p in rows.path]].reset_index(drop=True)
     paths = dict.fromkeys(rows.path)
     by_header = {path: patient_of(self.read(path)) for path in paths}
-    hashes = [pseudonym(group) if group else by_header[path]
-              for path, group in zip(rows.path, rows.group, strict=True)]
+    listed = [pseudonym(group) if group else "" for group in rows.group]
+    same = {by_header[path]: name for path, name in zip(rows.path, listed, strict=True)
+            if name and by_header[path]}
+    hashes = [name or same.get(by_header[path], by_header[path])  # one patient, where some rows have no group
+              for path, name in zip(rows.path, listed, strict=True)]
     number = {h: i for i, h in enumerate(dict.fromkeys(h for h in hashes if h))}
     return rows.assign(group=[f"p{number[h]:06d}-{h}" if h else "" for h in hashes])
 
