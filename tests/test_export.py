@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from tests import tiny
-from vft import cli, predict
+from vft import cli, predict, storage
 from vft import run as runs
 from vft.convert import formats
 from vft.errors import RunError
@@ -60,6 +60,17 @@ def test_the_example_predicts_by_itself_what_vft_predicts(work, tiny_csv, tmp_pa
     assert part in text, part
   assert call(monkeypatch, work, out) == 2 and "exists already" in capsys.readouterr().err
   assert call(monkeypatch, work, tmp_path / "own.safetensors", "--format=vft") == 0
+
+
+def test_a_run_in_a_bucket_is_read_from_there(work, tmp_path, monkeypatch, capsys):
+  for path in (p for p in work.rglob("*") if p.is_file()):
+    storage.send(path, f"memory://bucket/run/{path.relative_to(work).as_posix()}")
+  assert call(monkeypatch, "memory://bucket/run", tmp_path / "own.safetensors", "--format=vft") == 0
+  for args, code in ((["report", "memory://bucket/run", f"--output={tmp_path / 'page.html'}"], 0),
+                     (["evaluate", "memory://bucket/run", "--source=csv:other.csv"], 2)):
+    monkeypatch.setattr(sys, "argv", ["vft", *args])
+    assert cli.main() == code
+  assert (tmp_path / "page.html").exists() and "by --output=FOLDER" in capsys.readouterr().err
 
 
 def test_original_names_with_merged_lora_are_read_back_and_checked(work, tmp_path, monkeypatch, capsys):

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from ml_collections import ConfigDict
 
-from vft import coverage, evaluate, predict, sharding, startup, tables
+from vft import coverage, evaluate, mirror, predict, sharding, startup, storage, tables
 from vft import sequences as whole
 from vft import workdir as workdirs
 from vft.data import decoders, pipeline, sequences, skipped
@@ -26,7 +26,9 @@ def evaluate_source(workdir: str, source: str, root: str, by: tuple[str, ...], o
   which each clip, procedure or patient has one value. Raises ConfigError or WeightsError where `workdir` holds no
   finished run, DataError for the data.
   """
-  run = Path(workdir)
+  if storage.is_remote(workdir) and not output:
+    raise ConfigError(f"{workdir} is only read. Say where the figures go by --output=FOLDER.")
+  run = mirror.fetched(workdir)
   out = Path(output) if output else run / "evaluations" / Path(source.partition(":")[2] or source).stem
   if out.exists():
     raise ConfigError(f"{out} exists already; choose another folder by --output=FOLDER, or remove it.")

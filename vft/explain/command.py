@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from vft import forward, main, objective, predict, preprocess
+from vft import forward, main, mirror, objective, predict, preprocess
 from vft.data import readers, sampling
 from vft.errors import ConfigError, DataError, did_you_mean
 from vft.explain import attention, gradcam, inputs, pictures, subject
@@ -30,7 +30,7 @@ def explain(argv: Sequence[str]) -> None:
   args = _parser().parse_args(argv)
   find_method(args.method)
   videos = predict.find_videos(args.paths)
-  config, tasks, begin = predict.load_run(Path(args.workdir))
+  config, tasks, begin = predict.load_run(mirror.fetched(args.workdir))
   if config.sequence.unit != "clip":
     raise ConfigError(f"{args.workdir} predicts a {config.sequence.unit}, and maps are of clips.\nGive the folder of a "
                       'run with config.sequence.unit="clip".')

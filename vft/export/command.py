@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from vft import predict
+from vft import mirror, predict
 from vft import workdir as workdirs
 from vft.errors import ConfigError, WeightsError
 from vft.export import card, merged, onnx_file, original, program, sequence, stablehlo
@@ -26,7 +26,7 @@ def export(workdir: str, out: str, kind: str) -> None:
   new = path.with_name(f".{path.name}.new{os.getpid()}")
   try:
     new.mkdir(parents=True)
-    said = FORMATS[kind](Path(workdir), new)
+    said = FORMATS[kind](mirror.fetched(workdir), new)
     new.replace(path)
   except OSError as error:
     raise WeightsError(f"{path} cannot be written: {error.strerror or error}.") from None

@@ -1,10 +1,8 @@
 """`vft weights convert RUN OUT.safetensors`: the best model of a finished run as weights that init.weights takes."""
-from pathlib import Path
-
 import numpy as np
 
 import vft
-from vft import lora, predict
+from vft import lora, mirror, predict
 from vft.weights import own
 
 
@@ -14,7 +12,7 @@ def write(workdir: str, out: str) -> None:
   Raises ConfigError or WeightsError where `workdir` holds no finished run, or `out` is no new .safetensors file.
   """
   path = own.new_file(out)
-  config, tasks, begin = predict.load_run(Path(workdir))
+  config, tasks, begin = predict.load_run(mirror.fetched(workdir))
   model, state = begin.model, begin.state
   arrays = {name: np.asarray(x)
             for name, x in {**lora.fold(state.best_params, model.lora_alpha), **state.batch_stats}.items()}

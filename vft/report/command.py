@@ -2,6 +2,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from vft import mirror
 from vft.report import compare, folder, page
 
 
@@ -17,9 +18,9 @@ def write(path: Path) -> Path:
 def report(paths: Sequence[str], output: str) -> None:
   """One folder: its report.html, or `output`; several: their comparison in `output`, by default comparison.html."""
   if len(paths) == 1 and not output:
-    print(write(Path(paths[0])))
+    print(write(mirror.fetched(paths[0])))
     return
-  runs = [folder.load(Path(p)) for p in paths]
+  runs = [folder.load(mirror.fetched(p)) for p in paths]
   html = page.of_run(runs[0]) if len(runs) == 1 else compare.of_runs(runs)
   print(_write(Path(output or "comparison.html"), html))
 
