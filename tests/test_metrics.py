@@ -78,10 +78,11 @@ def test_two_classes_score_the_second_and_have_no_top5():
   assert got["auroc"] == pytest.approx(2 / 3) and not [k for k in got if k.startswith("top")]
 
 
-def test_absent_classes_are_left_out_of_auroc_and_balanced_accuracy():
+def test_absent_classes_are_left_out_of_auroc_and_balanced_accuracy_and_have_no_figures():
   got = metrics.classification(LABELS[:4], PROBS[:4], classes=CLASSES, topk=5)
   assert got["balanced_accuracy"] == 0.75
-  assert got["auroc"] == (4 / 4 + 3 / 4) / 2 and got["recall/c"] == 0.0  # pairs ranked rightly for classes a and b
+  assert got["auroc"] == (4 / 4 + 3 / 4) / 2  # pairs ranked rightly for classes a and b
+  assert [got[f"{k}/c"] for k in ("precision", "recall", "f1")] == [None] * 3 and got["specificity/c"] == 1
   assert metrics.classification(LABELS[:2], PROBS[:2], classes=CLASSES, topk=5)["auroc"] is None
 
 

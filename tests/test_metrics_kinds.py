@@ -76,7 +76,7 @@ def test_a_threshold_decides_class_1():
 def test_one_class_alone_has_no_ranking_and_no_kappa():
   got = metrics.figures("single", [1, 1], [[.2, .8], [.1, .9]], classes="ab")
   assert [got[k] for k in ("auroc", "auprc", "map", "kappa", "quadratic_kappa", "sensitivity@0.9")] == [None] * 6
-  assert got["accuracy"] == 1 and got["specificity/b"] == 0
+  assert got["accuracy"] == 1 and got["specificity/b"] is None and got["recall/a"] is None
 
 
 def test_rows_without_a_label_are_left_out():
@@ -112,7 +112,7 @@ def test_missing_labels_of_many_are_masked():
   assert got["accuracy"] == 3 / 5  # the two errors: clip 0, label b; clip 2, label a
   assert got["subset_accuracy"] == 1 / 3  # clip 1; clip 3 has no label at all
   assert got["micro_f1"] == 4 / 6
-  assert (got["f1/a"], got["f1/b"], got["f1/c"]) == (2 / 3, 2 / 3, 0) and got["macro_f1"] == pytest.approx(2 / 3)
+  assert (got["f1/a"], got["f1/b"], got["f1/c"]) == (2 / 3, 2 / 3, None) and got["macro_f1"] == pytest.approx(2 / 3)
   assert (got["auroc/a"], got["auroc/b"], got["auroc/c"]) == (1, 0, None) and got["auroc"] == 0.5
   loss = -np.log([.9, .2]).mean(), -np.log(.8), -np.log([.4, .7]).mean()
   assert got["loss"] == pytest.approx(np.mean(loss))

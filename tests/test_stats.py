@@ -37,11 +37,22 @@ def test_bootstrap_equals_the_loop_that_repeats_rows(classes, topk):
   got = stats.bootstrap(labels, probs, groups, classes=names, topk=topk, n=60, seed=3)
   assert list(got) == list(want)
   last = want[f"recall/{names[-1]}"]
-  assert (last == 0).any() and (last > 0).any()  # resamples with and without the last class are among them
+  assert np.isnan(last).any() and (last > 0).any()  # resamples with and without the last class are among them
   whole = metrics.classification(labels, probs, classes=names, topk=topk)["ece"]
   want["ece"] = np.maximum(want["ece"] - want["ece"].mean() + whole, 0)
   for k, values in want.items():
     np.testing.assert_allclose(got[k], np.nanpercentile(values, (2.5, 97.5)), rtol=0, atol=1e-12, err_msg=k)
+
+
+def test_resamples_without_a_rare_class_do_not_take_its_figures_down_to_zero():
+  labels = np.repeat([0, 1], (37, 3))  # 1 in 23 resamples has none of the three
+  found = stats.bootstrap(labels, np.eye(2)[labels] * .8 + .1, np.arange(40), classes="ab")
+  assert [found[k] for k in ("precision/b", "recall/b", "f1/b", "specificity/a")] == [(1.0, 1.0)] * 4
+  y = np.stack([labels, labels], 1)
+  many = stats.bootstrap(y, y * .8 + .1, np.arange(40), classes="ab", kind="multi")
+  assert [many[f"{k}/b"] for k in ("precision", "recall", "f1", "specificity")] == [(1.0, 1.0)] * 4
+  grades = stats.bootstrap(labels, np.eye(2)[labels] * .8 + .1, np.arange(40), classes="ab", kind="ordinal")
+  assert grades["recall/b"] == (1.0, 1.0)
 
 
 def test_resamples_with_one_class_are_left_out_of_auroc():

@@ -155,7 +155,8 @@ def _figures_table(test: Mapping[str, Any], levels: Sequence[str], digits: int, 
     table.add_row(Text("recall of", style="dim"))
   shown = list(of)
   if len(of) > MANY:  # a list of hundreds hides what is above it: show where the model is weakest
-    shown = sorted(of, key=lambda k: test[levels[0]][k]["value"])[:MANY // 2]
+    measured = [k for k in of if test[levels[0]][k]["value"] is not None]
+    shown = sorted(measured, key=lambda k: test[levels[0]][k]["value"])[:MANY // 2]
   for key in shown:
     table.add_row(of[key], *(interval(test[level].get(key), digits) for level in levels))
   if len(shown) < len(of):

@@ -32,6 +32,6 @@ def mean(values: Iterable[float | None]) -> float | None:
   return float(np.mean(defined)) if defined else None
 
 
-def specificity(positive: np.ndarray, said: np.ndarray) -> float:
-  """Share of the negatives (n,) that are said to be negative; 0 where there are none."""
-  return float((~positive & ~said).sum() / max((~positive).sum(), 1))
+def specificity(positive: np.ndarray, said: np.ndarray) -> float | None:
+  """Share of the negatives (n,) that are said to be negative; None where there are none."""
+  return None if positive.all() else float((~positive & ~said).sum() / (~positive).sum())

@@ -17,7 +17,8 @@ def multi_label(labels: Any, probs: Any, *, classes: Sequence[str], thresholds: 
   loss: binary cross-entropy, the mean over a clip's known labels, then over clips. accuracy: share of known labels
   that are right (1 - Hamming loss); subset_accuracy: of clips with all known labels right. macro_f1 leaves out labels
   that neither occur nor are predicted, micro_f1 counts all known labels together. auroc, auprc and map (the same as
-  auprc) are means over the labels of which both values occur. A label is predicted from its threshold on (0.5; a number
+  auprc) are means over the labels of which both values occur. Of a label that no clip has precision, recall and f1 are
+  None, as is specificity of one that all have. A label is predicted from its threshold on (0.5; a number
   or (L,)).
 
   Raises DataError on labels that do not fit, RunError on probabilities that are not finite.
@@ -31,7 +32,7 @@ def multi_label(labels: Any, probs: Any, *, classes: Sequence[str], thresholds: 
       "loss": float(bce(y, p, there).mean()),
       "accuracy": float((right & there).sum() / there.sum()),
       "subset_accuracy": float(right.all(1).mean()),
-      "macro_f1": binary.mean(each[i]["f1"] for i in occurs),
+      "macro_f1": binary.mean(each[i]["f1"] or 0.0 for i in occurs),
       "micro_f1": float(sklearn.metrics.f1_score(y[there], said[there], zero_division=ZERO)),
       "auroc": binary.mean(e["auroc"] for e in each),
       "auprc": binary.mean(e["auprc"] for e in each),
@@ -41,10 +42,11 @@ def multi_label(labels: Any, probs: Any, *, classes: Sequence[str], thresholds: 
 
 
 def _of_label(y: np.ndarray, score: np.ndarray, said: np.ndarray, rate: float) -> dict[str, float | None]:
-  if not len(y):  # known of no clip
-    return dict.fromkeys(("precision", "recall", "f1", "specificity"), 0.0) | binary.scored(y, score, rate)
-  parts = sklearn.metrics.precision_recall_fscore_support(y, said, average="binary", zero_division=ZERO)
-  return {"precision": float(parts[0]), "recall": float(parts[1]), "f1": float(parts[2]),
+  parts = [None] * 3  # where no clip has the label
+  if y.any():
+    parts = sklearn.metrics.precision_recall_fscore_support(y, said, average="binary", zero_division=ZERO)[:3]
+  named = zip(("precision", "recall", "f1"), parts, strict=True)
+  return {**{name: None if value is None else float(value) for name, value in named},
           "specificity": binary.specificity(y, said), **binary.scored(y, score, rate)}
 
 

@@ -13,6 +13,7 @@ def grades(labels: Any, probs: Any, *, classes: Sequence[str]) -> dict[str, floa
   """Grades (n,) and probabilities (n, K) -> {metric: value}. What is predicted is the median grade, see tasks.median.
 
   mae is in grades, within_one_accuracy the share at most one grade off, loss the mean of -log p(grade) in nats.
+  The recall of a grade without labels is None.
   """
   y, p = check(labels, probs, classes)
   guess = tasks.median(p)
@@ -25,5 +26,6 @@ def grades(labels: Any, probs: Any, *, classes: Sequence[str]) -> dict[str, floa
       "within_one_accuracy": float((np.abs(y - guess) <= 1).mean()),
       "mae": float(sklearn.metrics.mean_absolute_error(y, guess)),
       "quadratic_kappa": kappa(y, guess, p.shape[1], weights="quadratic"),
-      **{f"recall/{c}": float(v) for c, v in zip(classes, recalls, strict=True)},
+      **{f"recall/{c}": float(v) if (y == i).any() else None
+         for i, (c, v) in enumerate(zip(classes, recalls, strict=True))},
   }

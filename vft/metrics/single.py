@@ -17,10 +17,12 @@ def classification(labels: Any, probs: Any, *, classes: Sequence[str], topk: int
   """Labels (n,) and probabilities (n, K) -> {metric: value}, as scikit-learn defines them.
 
   loss is the mean of -log p(label) in nats. balanced_accuracy, auroc, auprc and map leave out classes absent from the
-  labels; macro_f1 those absent from labels and predictions; a ratio 0 / 0 of one class is 0. auroc, auprc and the
-  figures at a fixed `rate` (see `binary.scored`) are those of class 1 where K = 2; else they exist per class, one
-  against the rest, and auroc and auprc are their means; None where only one class occurs. map is the mean of auprc
-  over all classes. brier is the mean of sum_k (p_k - y_k)^2, halved where K = 2. top{k}_accuracy exists where K > k.
+  labels; macro_f1 those absent from labels and predictions. Of a class absent from the labels precision, recall and
+  f1 are None, as is specificity where there is no other one; precision of what is never predicted is 0. auroc, auprc
+  and the figures at a fixed `rate` (see `binary.scored`) are those of class 1 where K = 2; else they exist per class,
+  one against the rest, and auroc and auprc are their means; None where only one class occurs. map is the mean of
+  auprc over all classes. brier is the mean of sum_k (p_k - y_k)^2, halved where K = 2. top{k}_accuracy exists where
+  K > k.
 
   Raises DataError on labels that do not fit, NotFiniteError on probabilities that are not finite.
   """
@@ -47,7 +49,8 @@ def classification(labels: Any, probs: Any, *, classes: Sequence[str], topk: int
     figures[f"top{topk}_accuracy"] = float(top_hits(y, p, topk).mean())
   parts = sklearn.metrics.precision_recall_fscore_support(y, guess, labels=ids, zero_division=ZERO)
   for name, values in zip(("precision", "recall", "f1"), parts[:3], strict=True):
-    figures.update({f"{name}/{c}": float(v) for c, v in zip(classes, np.asarray(values), strict=True)})
+    figures.update({f"{name}/{c}": float(v) if (y == i).any() else None
+                    for i, (c, v) in enumerate(zip(classes, np.asarray(values), strict=True))})
   figures.update({f"specificity/{c}": binary.specificity(y == i, guess == i) for i, c in enumerate(classes)})
   if n_classes > 2:
     figures.update({f"{k}/{c}": each[i][k] for k in binary.scored_names(rate) for i, c in enumerate(classes)})

@@ -43,8 +43,7 @@ def single(y: np.ndarray, p: np.ndarray, group: np.ndarray, count: int, *, class
     if n_classes > topk:
       out[f"top{topk}_accuracy"] = top / size
     negatives = size[:, None] - true
-    tables = dict(precision=ratio(hits, said), recall=recall, f1=f1,
-                  specificity=ratio(negatives - said + hits, negatives))
+    tables = _of_classes(hits, true, said, negatives)
     out |= {f"{name}/{c}": values[:, i] for name, values in tables.items() for i, c in enumerate(classes)}
     if n_classes > 2:
       out |= {f"{k}/{c}": each[i][k] for k in scored_names(rate) for i, c in enumerate(classes)}
@@ -74,8 +73,7 @@ def multi(y: np.ndarray, p: np.ndarray, group: np.ndarray, count: int, *, classe
         macro_f1=ratio(f1.sum(1), occurs.sum(1), np.nan),
         micro_f1=ratio(2 * hits.sum(1), (true + positive).sum(1)), **means, map=means["auprc"])
     negatives = known - true
-    tables = dict(precision=ratio(hits, positive), recall=ratio(hits, true), f1=f1,
-                  specificity=ratio(negatives - positive + hits, negatives))
+    tables = _of_classes(hits, true, positive, negatives)
     out |= {f"{name}/{c}": values[:, i] for name, values in tables.items() for i, c in enumerate(classes)}
     return out | {f"{k}/{c}": e[k] for k in scored_names(rate) for c, e in zip(classes, each, strict=True)}
   return measure
@@ -97,8 +95,15 @@ def ordinal(y: np.ndarray, p: np.ndarray, group: np.ndarray, count: int, *, clas
     return dict(
         loss=nll / size, accuracy=hits.sum(1) / size, balanced_accuracy=recall.sum(1) / (true > 0).sum(1),
         within_one_accuracy=near / size, mae=distance / size, quadratic_kappa=_quadratic_kappa(size, *grades)
-    ) | {f"recall/{c}": recall[:, i] for i, c in enumerate(classes)}
+    ) | {f"recall/{c}": ratio(hits, true, np.nan)[:, i] for i, c in enumerate(classes)}
   return measure
+
+
+def _of_classes(hits: np.ndarray, true: np.ndarray, said: np.ndarray, negatives: np.ndarray) -> dict[str, np.ndarray]:
+  """Hits, labels, predictions and labels of others (R, K) -> figures (R, K), nan where `metrics` says None."""
+  shares = dict(precision=ratio(hits, said), recall=ratio(hits, true), f1=ratio(2 * hits, true + said))
+  return {name: np.where(true > 0, share, np.nan) for name, share in shares.items()} | dict(
+      specificity=ratio(negatives - said + hits, negatives, np.nan))
 
 
 def _counts(y: np.ndarray, guess: np.ndarray, ids: np.ndarray) -> np.ndarray:
