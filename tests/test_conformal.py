@@ -6,9 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from configs import default
 from tests import tiny
-from vft import conformal, predict, run
+from vft import conformal, coverage, evaluate, predict, run
+from vft.data import manifest as manifests
+from vft.data.sources.folder import FolderSource
 from vft.errors import ConfigError, DataError
+from vft.tasks import Task
 
 
 def clips_of(rng, patients, kind="single", k=4):
@@ -60,6 +64,16 @@ def test_sets_of_grades_have_no_gaps_and_no_set_is_empty():
       if kind == "ordinal":
         assert (np.abs(np.diff(np.pad(found.astype(int), [(0, 0), (1, 1)]), axis=1)).sum(1) == 2).all()
   np.testing.assert_allclose(conformal.scores("ordinal", [[0.1, 0.5, 0.2, 0.15, 0.05]]), [[0.85, 0, 0.5, 0.7, 0.95]])
+
+
+def test_a_task_with_too_few_patients_takes_no_sets_from_the_others():
+  cells = [{"id": str(i), "label": "ab"[i % 2], "ef": "50" if i < 3 else "", "group": str(i)} for i in range(20)]
+  table = pd.DataFrame([{**dict.fromkeys(manifests.COLUMNS, ""), "row": i, **row} for i, row in enumerate(cells)])
+  tasks = Task(classes=("a", "b")), Task("ef", "regression")
+  manifest = manifests.Manifest(table, tasks, "video", FolderSource("/", follow_links=True))
+  said = evaluate.Predictions(np.arange(20), {"label": np.full((20, 2), 0.5), "ef": np.full((20, 1), 50.0)})
+  found = coverage.usual((said, manifest), (said, manifest), default.get_config())
+  assert [(share, *entries) for share, entries in found.items()] == [(s, "label") for s in ("0.8", "0.9", "0.95")]
 
 
 def test_too_few_patients_are_told_how_many_are_needed():

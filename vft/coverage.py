@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from vft import conformal, evaluate, metrics, stats
 from vft.data.manifest import Manifest
-from vft.errors import ConfigError, DataError
+from vft.errors import DataError
 from vft.tasks import Task
 
 USUAL = (0.8, 0.9, 0.95)  # what result.json holds
@@ -18,12 +18,13 @@ Entries = dict[str, dict[str, dict[str, Any]]]  # task and level -> an entry
 
 
 def usual(val: Kept, test: Kept, config: ConfigDict) -> dict[str, Entries]:
-  """{"0.9": what `measure` finds} of USUAL: the part "conformal" of result.json, where patients are enough."""
-  found = {}
+  """{"0.9": what `measure` finds} of USUAL: the part "conformal" of result.json, of tasks whose patients are enough."""
+  found: dict[str, Entries] = {}
   for share in USUAL:
-    with contextlib.suppress(DataError, ConfigError):
-      found[f"{share:g}"] = measure(val, test, config, share)
-  return found
+    for task in (t for t in val[1].tasks if t.kind in conformal.KINDS):
+      with contextlib.suppress(DataError):
+        found.setdefault(f"{share:g}", {})[task.name] = _of_task(task, val, test, config, share)
+  return {share: entries for share, entries in found.items() if entries}
 
 
 def measure(val: Kept, test: Kept, config: ConfigDict, share: float) -> Entries:
