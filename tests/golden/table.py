@@ -22,6 +22,7 @@ CLIP = (1, 16, 224, 224, 3)  # the same for all, so that costs can be compared
 MARK = "<!-- made by python -m tests.golden.table; do not edit below -->\n"
 HEAD = ["| family | variants | formats | parameters (M) | GFLOPs per 16 x 224 x 224 clip | parity, small "
         "| parity, full size: outputs / gradients | licence of the weights |", "|---|---|---|---|---|---|---|---|"]
+SHOWN = {"i3d": "see tests/models/test_i3d.py"}  # whose parity is shown elsewhere than by a golden file
 
 
 def cost(name: str, variant: str) -> tuple[float, float]:
@@ -65,11 +66,12 @@ def rows(names: Collection[str]) -> dict[str, str]:
     small = ", ".join(f"{max(found.values()):.0e}" for found in tiny.get(name, []))
     large = ", ".join(f"{about['model'].get('variant') or kind} {largest(about)}" for kind, about in full.items()
                       if about["model"]["name"] == name)
-    formats = sorted({Path(e.file or e.url).suffix for e in entries})
+    files = [Path(e.file or e.url) for e in entries]
+    formats = sorted({f.suffix or f.name for f in files} - {""})  # of some only the page is known
     lines[name] = " | ".join((
         f"| {name}", ", ".join(variants).strip() or "one", ", ".join(formats),
         ", ".join(f"{c[0]:.1f}" for c in costs.values()), ", ".join(f"{c[1]:.0f}" for c in costs.values()),
-        small or "see tests/models/test_i3d.py", large or ("not run" if small else "likewise"),
+        small or SHOWN.get(name, "not shown"), large or ("likewise" if name in SHOWN else "not run"),
         "; ".join(sorted({e.licence.split(" (")[0] for e in entries})))) + " |"
   return lines
 
