@@ -100,7 +100,7 @@ def _find_here(path: Path) -> list[Video]:
     raise DataError(f"There is no file or folder {str(path)!r}.")
   inside = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
   inside = [p.parent if p.suffix.lower() in readers.IMAGES else p for p in inside
-            if p.suffix.lower() in readers.IMAGES or p.suffix.lower() not in NOT_VIDEO]
+            if p.suffix.lower() in readers.IMAGES or _may_be_video(p.name)]
   return [*dict.fromkeys(inside)] if path.is_dir() else [path]
 
 
@@ -113,4 +113,8 @@ def _find_remote(url: str) -> list[Video]:
   except OSError as e:
     raise DataError(f"There is no file or folder {url!r} ({storage.reason(e)}).") from None
   return [storage.join(url, name) for name in found
-          if not name.rpartition("/")[2].startswith(".") and PurePosixPath(name).suffix.lower() not in NOT_VIDEO]
+          if not name.rpartition("/")[2].startswith(".") and _may_be_video(name.rpartition("/")[2])]
+
+
+def _may_be_video(name: str) -> bool:
+  return PurePosixPath(name).suffix.lower() not in NOT_VIDEO and name.upper() != "DICOMDIR"  # a list of DICOM files
