@@ -1,16 +1,13 @@
 """Settings for all tests, made before jax is imported: four virtual CPU devices, no silent broadcasting, and programs
 that are compiled in a quarter of the time, and run slower. Flags of the environment win:
 
-  XLA_FLAGS="--xla_backend_optimization_level=3 --xla_cpu_use_fusion_emitters=true" python -m pytest   # jax < 0.11
+  XLA_FLAGS="--xla_backend_optimization_level=3 --xla_cpu_use_fusion_emitters=true" python -m pytest
 """
-import importlib.metadata
 import os
 import tempfile
 
 os.environ["XLA_FLAGS"] = ("--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0 "
-                           f"{os.environ.get('XLA_FLAGS', '')}").strip()
-if importlib.metadata.version("jax") < "0.11":  # later ones know no such flag
-  os.environ["XLA_FLAGS"] = f"--xla_cpu_use_fusion_emitters=false {os.environ['XLA_FLAGS']}"
+                           f"--xla_cpu_use_fusion_emitters=false {os.environ.get('XLA_FLAGS', '')}").strip()
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # what one test has compiled serves the others and their subprocesses
