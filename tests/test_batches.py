@@ -9,6 +9,7 @@ from tests import tiny
 from tests.clips import write_clip
 from vft import run
 from vft.data import manifest as manifests
+from vft.data import skipped
 from vft.errors import DataError
 
 
@@ -41,6 +42,9 @@ def test_a_clip_broken_in_mid_file_is_listed_and_the_run_goes_on(broken_csv, tmp
   assert row["path"] == "p0_0.mp4" and "second try" not in row["reason"]
   assert result["data"]["skipped"] == 1
   assert json.loads((tmp_path / "run" / "result.json").read_text())["data"]["skipped"] == 1
+  manifest, failed = manifests.make_manifest(config), set()
+  skipped.Skipped(manifest, failed, tmp_path / "run" / "skipped.csv", config)
+  assert failed == {int(row["row"])}  # a run that goes on has not forgotten it
 
 
 def test_too_many_broken_clips_stop_a_run_that_decodes_every_epoch(broken_csv, tmp_path):

@@ -135,7 +135,7 @@ def check_finite(fine: Any, losses: Any, step: int, batch: Mapping[str, Any],
   if not bool(fine):
     bad = ~np.isfinite(distributed.share(sharding.fetch(losses)))
     rows, mask = (np.asarray(batch[k]) for k in ("row", "mask"))
-    raise NotFiniteError(f"The loss or its gradient is not finite at step {step}; those of step {step - 1} are kept.\n"
+    raise NotFiniteError(f"The loss or its gradient is not finite at step {step}, which has changed nothing.\n"
                    f"  clips: {ids(rows[bad if bad.any() else mask])}\n"
                    "Lower the learning rate (--config.groups.head.lr=...), or look at these clips for broken pixels.")
 

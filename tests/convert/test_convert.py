@@ -107,14 +107,14 @@ def test_a_cut_file_says_so(tmp_path, share):
   write(path, foreign(SHAPES))
   path.write_bytes(path.read_bytes()[:int(share * path.stat().st_size)])
   with pytest.raises(WeightsError, match="cut short or damaged"):
-    formats.read_pickle(path)
+    formats.read(path)
 
 
 @pytest.mark.parametrize("tree", [[1, 2], {}, {"params": {"a": "text"}}, {"params": {"a": np.array([None, 1])}}])
 def test_something_else_in_a_pickle_is_refused(tmp_path, tree):
   (tmp_path / "w.pkl").write_bytes(pickle.dumps(tree))
   with pytest.raises(WeightsError, match="tree of"):
-    formats.read_pickle(tmp_path / "w.pkl")
+    formats.read(tmp_path / "w.pkl")
 
 
 def installed(tmp_path, monkeypatch, content=b"other"):

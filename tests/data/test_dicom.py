@@ -101,6 +101,31 @@ def test_grey_values_pass_the_window_of_the_header_or_of_the_config(tmp_path, ki
   assert np.abs(read(path, 0.0, 0.1, window=window)[:, 8, 8, 0].astype(int) - expected).max() <= 1
 
 
+def functions(window=None, slope=None):
+  """An item of the functional groups of an enhanced file: (centre, width), and the slope of the rescaling."""
+  item = pydicom.Dataset()
+  for name, values in (("FrameVOILUT", window and {"WindowCenter": window[0], "WindowWidth": window[1]}),
+                       ("PixelValueTransformation", slope and {"RescaleSlope": slope, "RescaleIntercept": 0})):
+    if values:
+      inner = pydicom.Dataset()
+      for tag, value in values.items():
+        setattr(inner, tag, value)
+      setattr(item, f"{name}Sequence", [inner])
+  return item
+
+
+@pytest.mark.parametrize("each, shared, expected", [
+    ([], functions((1000, 2000), 2), [0, 255]),
+    ([functions((1000, 2000)), functions((2000, 4000))], functions(slope=2), [0, 128]),
+    ([functions((1000, 2000)), functions()], functions((4000, 8000)), [0, 32]),  # what a frame has not, all have
+], ids=["shared", "each", "both"])
+def test_windows_of_enhanced_files_are_those_of_the_frame_or_of_all(tmp_path, each, shared, expected):
+  path = write_dicom(tmp_path / "a.dcm", grey(), SharedFunctionalGroupsSequence=[shared],
+                     PerFrameFunctionalGroupsSequence=each)
+  assert np.abs(read(path, 0.0, 0.1)[:, 8, 8, 0].astype(int) - expected).max() <= 1
+  assert np.abs(read(path, 0.1)[0, 8, 8, 0].astype(int) - expected[1]).max() <= 1  # by itself too
+
+
 @pytest.mark.parametrize("tags, times", [
     ({"FrameTime": 50.0}, (0.0, 0.05, 0.1, 0.15)),
     ({"FrameTime": None, "CineRate": 20}, (0.0, 0.05, 0.1, 0.15)),

@@ -8,7 +8,7 @@ import pytest
 
 from tests.test_augment import OFF
 from vft import forward
-from vft.data.augment import augment, draws, mix, sides
+from vft.data.augment import augment, mix, sides
 from vft.errors import ConfigError
 
 B, T, S, K = 8, 2, 8, 3
@@ -19,11 +19,14 @@ SOFT = np.eye(B, dtype=np.float32)  # and the label i: both tell who is in it
 
 @partial(jax.jit, static_argnames="how")
 def mixed(key, video, soft, mask, how):
-  return mix.mix(key, video, soft, how=how, mask=mask)
+  drawn = mix.draw(key, mask, S, how)
+  own = drawn.share[:, None]
+  return mix.mix_video(drawn, video), soft * own + mix.partner(soft) * (1 - own)
 
 
 def run(how, step=0, mask=None, seed=0):
-  video, soft = mixed(draws.step_key(seed, step), VIDEO, SOFT, np.ones(B, bool) if mask is None else mask, how)
+  key = jax.random.fold_in(jax.random.key(seed), step)
+  video, soft = mixed(key, VIDEO, SOFT, np.ones(B, bool) if mask is None else mask, how)
   return np.asarray(video), np.asarray(soft)
 
 
@@ -109,7 +112,7 @@ def test_pairs_that_do_not_fit_are_named(pairs, said):
 
 def test_the_input_of_a_model_is_mixed_by_what_the_batch_holds():
   video = np.repeat((20 * VIDEO).astype(np.uint8), 2, axis=1)  # two views
-  drawn = mix.draw(draws.step_key(0, 0), jnp.ones(B, bool), S, mix.Mix(0.8, 0.0))
+  drawn = mix.draw(jax.random.key(0), jnp.ones(B, bool), S, mix.Mix(0.8, 0.0))
   pixels = forward.Pixels(S, (0.0,) * 3, (1.0,) * 3, 0, None)
   out = forward.inputs({"video": video, "mix": drawn}, pixels, True).reshape(video.shape)
   want = mix.mix_video(drawn, jnp.asarray(video / np.float32(255)))

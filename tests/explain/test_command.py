@@ -1,4 +1,5 @@
 """vft explain on a real run and real files: every file it writes is opened again."""
+import re
 import sys
 
 import av
@@ -61,6 +62,14 @@ def test_other_methods_write_a_map_too(explain, finished, tiny_csv, tmp_path, me
   assert (code, err) == (0, "") and method in out
   with np.load(tmp_path / "out/p1_0/map.npz") as saved:
     assert np.isfinite(saved["map"]).all() and np.ptp(saved["map"]) > 0
+
+
+def test_a_map_is_compared_with_random_ones(explain, finished, tiny_csv):
+  code, out, _ = explain(finished, tiny_csv.parent / "p0_0.mp4", "--deletion", "--output=out")
+  said = re.search(r"turn black: (\S+); 8 random maps: (\S+) \((\S+) to (\S+)\), ([0-8]) of them above", out)
+  assert code == 0 and said, out
+  own, mean, low, high, above = map(float, said.groups())
+  assert low <= mean <= high and (above == 8) == (own < low) and (above == 0) == (own >= high)
 
 
 @pytest.mark.parametrize(("flag", "words"), [

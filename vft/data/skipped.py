@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from ml_collections import ConfigDict
 
 from vft import tasks
@@ -42,9 +43,12 @@ def watch(batches: Iterator[dict[str, Any]], failed: set[int]) -> Iterator[dict[
 
 
 class Skipped:
-  """Keeps skipped.csv up to date with a growing set of failed rows."""
+  """Keeps skipped.csv up to date with a growing set of failed rows; a run that goes on has those of its file."""
 
   def __init__(self, manifest: Manifest, failed: set[int], path: Path, config: ConfigDict):
+    if path.is_file():
+      table = manifest.table
+      failed.update(table.row[(table.status == "ok") & table.row.isin(pd.read_csv(path).row)].tolist())
     self._args, self._failed, self._written, self.count = (manifest, path, config), failed, -1, 0
 
   def update(self) -> None:

@@ -48,10 +48,15 @@ def explain(argv: Sequence[str]) -> None:
     outputs = {t.name: np.asarray(objective.values(t, logits[t.name])) for t in tasks}
     target = subject.find_target(tasks, args.target, outputs)
     method = args.method or ("attention" if "attention" in variables["params"][model.blocks[1]] else "gradcam")
-    values = find_method(method)(subject.Subject(model, variables, target, begin.pixels.channels), video)
+    asked = subject.Subject(model, variables, target, begin.pixels.channels)
+    values = find_method(method)(asked, video)
     folder = _place(args.output, path, used)
     write(folder, frames, times, values, f"{method}, {target.name}", method)
     print(f"{path}: {target.name} {float(outputs[target.task.name][0, target.output]):.4g}, {method} -> {folder}")
+    if args.deletion:
+      own, chance = inputs.against_chance(asked, video, values)
+      print(f"  mean score as the map's places turn black: {own:.4g}; {len(chance)} random maps: {chance.mean():.4g} "
+            f"({chance.min():.4g} to {chance.max():.4g}), {(chance > own).sum()} of them above the map's")
   if unread:
     lines = "\n".join(f"  {path}: {reason}" for path, reason in unread.items())
     raise DataError(f"{len(unread)} of {len(videos)} files could not be read; the others are done.\n{lines}")
@@ -116,6 +121,8 @@ def _parser() -> argparse.ArgumentParser:
                       "default: attention where the model has it, else gradcam")
   parser.add_argument("--target", default="", help="a class, TASK=CLASS or TASK; default: what is predicted")
   parser.add_argument("--crop", default="", choices=("centre", "sector"), help="data.crop; default: that of the run")
+  parser.add_argument("--deletion", action="store_true", help="also compare the map with random ones: how soon the "
+                      "score falls as its highest places turn black (153 passes of the model for each clip)")
   parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="a folder for each video goes here")
   parser.add_argument("-v", "--verbose", action="store_true", help="show tracebacks")
   return parser

@@ -3,10 +3,9 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from vft.explain.subject import Subject, Target
+from vft.explain.subject import Subject, Target, to_video
 
 PIXELS = 800_000  # frames x height x width that are scored at once
 
@@ -56,7 +55,12 @@ def deletion(subject: Subject, video: np.ndarray, values: np.ndarray, steps: int
   return np.concatenate(scores)
 
 
-def area(curve: np.ndarray) -> float:
-  """The area under a deletion curve, whose start is 1 and whose end is 0; less is better."""
-  scaled = (curve - curve[-1]) / (curve[0] - curve[-1])
-  return float(jnp.trapezoid(scaled, dx=1 / (len(curve) - 1)))
+def against_chance(subject: Subject, video: np.ndarray, values: np.ndarray, draws: int = 8) -> tuple[float, np.ndarray]:
+  """Mean scores along the deletion curves of one clip (1, T, H, W, C): of its map, and (draws,) of random ones.
+
+  Random maps are as rough as this one, (1, T', H', W'). Less is better: the score falls sooner.
+  """
+  rng = np.random.default_rng(0)
+  scores = [float(deletion(subject, video[0], to_video(rough, video.shape[1:4])[0])[1:-1].mean())
+            for rough in (values, *(rng.random(values.shape) for _ in range(draws)))]
+  return scores[0], np.array(scores[1:])

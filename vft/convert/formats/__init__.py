@@ -66,11 +66,6 @@ def describe(path: str | Path) -> File:
     raise _damaged(path, error) from None
 
 
-def read_pickle(path: str | Path) -> dict[str, np.ndarray]:
-  """A pickled tree of numpy arrays, or an old torch checkpoint -> {"params/a/b": array}. Raises WeightsError."""
-  return read(path).arrays
-
-
 def _damaged(path: Path, error: Exception) -> WeightsError:
   said = f"{type(error).__name__}: {error}".replace("\n", " ")[:300]
   return WeightsError(f"{path} is cut short or damaged, or not a file of weights ({said}). Copy or download it again.")

@@ -16,8 +16,3 @@ def clip_keys(seed: int, rows: jax.Array, copies: jax.Array) -> jax.Array:
 def stream(key: jax.Array, name: str) -> jax.Array:
   """A clip's key of one transform: switching one on changes no other."""
   return jax.random.fold_in(key, STREAMS.index(name))
-
-
-def step_key(seed: int, step: jax.Array | int) -> jax.Array:
-  """The key of what concerns a whole batch (`mix`)."""
-  return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), MIX), step)

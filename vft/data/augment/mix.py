@@ -56,16 +56,3 @@ def mix_video(drawn: Drawn, video: jax.Array) -> jax.Array:
   own = jnp.where(inside, 0.0, drawn.blend[:, None, None])
   own = own.reshape(own.shape[0], *(1,) * (video.ndim - 4), h, w, 1)
   return video * own + partner(video) * (1 - own)
-
-
-def mix_labels(drawn: Drawn, soft: jax.Array) -> jax.Array:
-  """(B, ..., K) shares of classes, or one-hot -> the same, mixed."""
-  own = drawn.share.reshape(-1, *(1,) * (soft.ndim - 1))
-  return soft * own + partner(soft) * (1 - own)
-
-
-def mix(key: jax.Array, video: jax.Array, soft: jax.Array, *, how: Mix,
-        mask: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
-  """Video (B, ..., S, S, C) and labels (B, ..., K) -> both mixed. The key: `draws.step_key(seed, step)`."""
-  drawn = draw(key, jnp.ones(video.shape[0], bool) if mask is None else mask, video.shape[-2], how)
-  return mix_video(drawn, video), mix_labels(drawn, soft)

@@ -129,7 +129,7 @@ def _decode(content: Content, header: Header, numbers: list[int],
   with open_bytes(content) as file, contextlib.closing(_pixels(file, numbers)) as frames:
     for number in numbers:
       with silent(f"damaged: frame {number + 1} of {len(header.times_s)} cannot be decoded"):
-        image = to_rgb(next(frames), header.tags, how.window)
+        image = to_rgb(next(frames), header.tags, number, how.window)
         if image.shape[:2] != (header.rows, header.columns):
           raise DataError(f"damaged: frame {number + 1} is of another size than the header says")
       yield image

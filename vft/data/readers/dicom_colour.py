@@ -14,11 +14,11 @@ PALETTE_TAGS = tuple(f"{part}{colour}PaletteColorLookupTable{end}" for colour in
 WINDOW_TAGS = ("WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence", "ModalityLUTSequence", "RescaleSlope",
                "RescaleIntercept")
 COLOUR_TAGS = ("PhotometricInterpretation", "SamplesPerPixel", "BitsAllocated", "BitsStored", "PixelRepresentation",
-               "SharedFunctionalGroupsSequence", *WINDOW_TAGS, *PALETTE_TAGS)
+               "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", *WINDOW_TAGS, *PALETTE_TAGS)
 
 
-def to_rgb(values: np.ndarray, tags: pydicom.Dataset, window: tuple[float, ...]) -> np.ndarray:
-  """A frame as pydicom decodes it, YBR already turned into RGB -> (H, W, 3) or, grey, (H, W) uint8.
+def to_rgb(values: np.ndarray, tags: pydicom.Dataset, number: int, window: tuple[float, ...]) -> np.ndarray:
+  """Frame `number` as pydicom decodes it, YBR already turned into RGB -> (H, W, 3) or, grey, (H, W) uint8.
 
   `window`: (centre, width) of grey, or () for the header's, or else the whole range of the stored bits.
   """
@@ -33,7 +33,7 @@ def to_rgb(values: np.ndarray, tags: pydicom.Dataset, window: tuple[float, ...])
     raise DataError("a frame is not of 1 or 3 samples a pixel")
   if not np.isfinite(values).all():
     raise DataError("a frame holds values that are not finite")
-  grey = _windowed(values, _functional(tags), window)
+  grey = _windowed(values, _functional(tags, number), window)
   return 255 - grey if kind == "MONOCHROME1" else grey
 
 
@@ -42,15 +42,18 @@ def _to_8_bit(values: np.ndarray, bits: int) -> np.ndarray:
   return (values >> max(bits - 8, 0)).astype(np.uint8)
 
 
-def _functional(tags: pydicom.Dataset) -> pydicom.Dataset:
-  """The tags, with the window and the rescaling that enhanced files keep in their shared functional groups."""
-  for shared in tags.get("SharedFunctionalGroupsSequence") or ():
+def _functional(tags: pydicom.Dataset, number: int) -> pydicom.Dataset:
+  """The tags, with the window and the rescaling that enhanced files keep for each frame or for all (C.7.6.16)."""
+  each, shared = (tags.get(f"{kind}FunctionalGroupsSequence") or [] for kind in ("PerFrame", "Shared"))
+  own = pydicom.Dataset()
+  own.update(tags)  # a copy of a data set shares its elements
+  for functions in (*each[number:number + 1], *shared):
     for group in ("PixelValueTransformationSequence", "FrameVOILUTSequence"):
-      for item in shared.get(group) or ():
+      for item in functions.get(group) or ():
         for tag in WINDOW_TAGS:
-          if tag in item and tag not in tags:
-            setattr(tags, tag, item[tag].value)
-  return tags
+          if tag in item and tag not in own:
+            setattr(own, tag, item[tag].value)
+  return own
 
 
 def _windowed(values: np.ndarray, tags: pydicom.Dataset, window: tuple[float, ...]) -> np.ndarray:
