@@ -35,7 +35,7 @@ def test_the_template_is_at_the_defaults_but_for_what_has_none_and_what_it_shows
 
 def test_what_comments_of_the_template_tell_to_type_can_be_typed():
   """Values in quotes beside a field with choices are among them."""
-  from vft.config.checks import CHOICES
+  from vft.config.ranges import CHOICES
   for line in TEMPLATE.read_text().splitlines():
     field = re.match(r" *c\.([\w.]+) = [^#]*#(.*)", line)
     if field and field[1] in CHOICES:
