@@ -14,7 +14,8 @@ from tests import tiny
 from vft import batches, cli, evaluate, grid, probe, run, sharding, startup
 from vft import workdir as workdirs
 from vft.errors import ConfigError, RunError, WeightsError
-from vft.writer import Clock, Writer, read_metrics
+from vft.progress import Clock
+from vft.writer import Writer, read_metrics
 
 LR, WD = (1e-2, 1e-1, 1e30), (0.0, 0.1)
 

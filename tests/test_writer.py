@@ -8,10 +8,12 @@ import sys
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
-from vft import hparams, writer
+from vft import hparams, progress, writer
 from vft.hooks import Tick
-from vft.writer import Clock, Writer, read_metrics
+from vft.progress import Clock
+from vft.writer import Writer, read_metrics
 
 
 def make(path, **options):
@@ -57,12 +59,11 @@ def test_tensorboard_reads_scalars_images_and_the_confusion_matrix(tmp_path):
 
 
 def test_png_is_read_back_exactly(tmp_path):
-  image_module = pytest.importorskip("PIL.Image")
   image = np.random.default_rng(0).integers(256, size=(5, 7, 3)).astype(np.uint8)
   with make(tmp_path, tensorboard=True) as w:
     w.images(1, "x", image[None])
   (tmp_path / "x.png").write_bytes(events(tmp_path).Images("x/0")[0].encoded_image_string)
-  with image_module.open(tmp_path / "x.png") as back:
+  with Image.open(tmp_path / "x.png") as back:
     assert (np.asarray(back) == image).all()
 
 
@@ -146,7 +147,7 @@ def test_a_line_after_a_torn_one_is_whole(tmp_path):
 
 def test_without_a_terminal_progress_is_plain_and_rare(tmp_path, capsys, monkeypatch):
   now = [0.0]
-  monkeypatch.setattr(writer.time, "monotonic", lambda: now[0])
+  monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
   with make(tmp_path, progress=True, total_steps=400) as w:
     for step in range(100, 126):
       w.progress(step, loss=0.5, clips_per_s=33.123, causes="data 3 %")
@@ -162,7 +163,7 @@ def test_without_a_terminal_progress_is_plain_and_rare(tmp_path, capsys, monkeyp
 
 def test_the_rate_of_a_pass_over_the_features_leaves_out_the_pass_before(tmp_path, capsys, monkeypatch):
   now = [0.0]
-  monkeypatch.setattr(writer.time, "monotonic", lambda: now[0])
+  monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
   with make(tmp_path, progress=True, total_steps=1) as w:
     for seconds, clips in ((100, 200), (20, 20)):
       tick = Tick(w, lambda: None)
@@ -223,7 +224,7 @@ def test_confusion_map_is_dark_where_the_share_is_high():
 @pytest.mark.parametrize("seconds, text", [
     (8.4, "8 s"), (59.6, "1 min 00 s"), (252, "4 min 12 s"), (11100, "3 h 05 min")])
 def test_durations_are_said_as_a_person_does(seconds, text):
-  assert writer.duration(seconds) == text
+  assert progress.duration(seconds) == text
 
 
 def test_lines_are_json(tmp_path):

@@ -16,9 +16,10 @@ from vft.data import manifest as manifests
 from vft.data import pipeline, skipped
 from vft.data.sequences import Sequences
 from vft.hooks import Stop, Tick, montage
+from vft.progress import Clock
 from vft.stages import Stage
 from vft.train import TrainState
-from vft.writer import Clock, Writer
+from vft.writer import Writer
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-PRODUCTIVE = ("manifest", "features", "step", "eval")  # causes of writer.Clock
+PRODUCTIVE = ("manifest", "features", "step", "eval")  # causes of progress.Clock
 
 
 class Sessions:

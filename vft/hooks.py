@@ -7,9 +7,10 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from vft.errors import ConfigError, did_you_mean
+from vft.progress import Clock
 from vft.saver import Saver
 from vft.train import TrainState
-from vft.writer import Clock, Writer
+from vft.writer import Writer
 
 SMALLER = ("loss", "mae", "rmse", "ece", "brier")  # figures of which less is better
 Stop = Callable[[], None]  # raises when the run has been asked to stop

@@ -39,7 +39,8 @@ from vft.data import sequences, skipped, sources
 from vft.data.manifest import Manifest
 from vft.errors import ConfigError, RunError
 from vft.hooks import Stop, Tick
-from vft.writer import Clock, Writer
+from vft.progress import Clock
+from vft.writer import Writer
 
 
 @dataclasses.dataclass(frozen=True)

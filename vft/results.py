@@ -10,7 +10,7 @@ from vft import coverage, evaluate
 from vft import workdir as workdirs
 from vft.data import skipped
 from vft.data.manifest import Manifest
-from vft.writer import Clock
+from vft.progress import Clock
 
 
 def write(found: Mapping[str, evaluate.Predictions], manifest: Manifest, config: ConfigDict, folder: Path, clock: Clock,

@@ -39,7 +39,8 @@ from vft.data import manifest as manifests
 from vft.data import sequences, skipped, sources
 from vft.data.augment import mix
 from vft.hooks import Stop
-from vft.writer import Clock, Writer
+from vft.progress import Clock
+from vft.writer import Writer
 
 
 @dataclass(frozen=True)

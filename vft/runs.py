@@ -15,7 +15,8 @@ from vft import config as configs
 from vft import tables
 from vft import workdir as workdirs
 from vft.errors import ConfigError
-from vft.writer import duration, read_metrics
+from vft.progress import duration
+from vft.writer import read_metrics
 
 
 class Run(NamedTuple):

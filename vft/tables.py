@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from vft.writer import duration
+from vft.progress import duration
 
 HEADLINE = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1", "auroc": "AUROC",
             "map": "mean average precision", "quadratic_kappa": "quadratic kappa", "mae": "mean absolute error",

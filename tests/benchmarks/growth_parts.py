@@ -24,8 +24,8 @@ from vft import workdir as workdirs
 from vft.check import command as check
 from vft.data import manifest as manifests
 from vft.data import pipeline
+from vft.progress import Clock
 from vft.tasks import Task
-from vft.writer import Clock
 
 EPOCHS = 5  # of the head
 VIDEOS = 1000  # of classes

@@ -12,7 +12,7 @@ from vft import controls, evaluate, predict, results
 from vft import workdir as workdirs
 from vft.data import manifest as manifests
 from vft.data import sequences
-from vft.writer import Clock
+from vft.progress import Clock
 
 HOSTILE = {"fast": 'fast <script>alert(1)</script> $a_b$ "quoted" & long', "slow": "<img src=x onerror=alert(2)>slow"}
 FACTS = {"steps": 6, "best_step": 4, "skipped": 1, "step_memory_gib": 0.1, "trained_parameters": 1234}

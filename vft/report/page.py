@@ -8,9 +8,9 @@ from markupsafe import Markup
 from vft import config as configs
 from vft import pages, tables
 from vft.convert import registry
+from vft.progress import duration
 from vft.report import clips, figures, flops, numbers, plots
 from vft.report.folder import Folder
-from vft.writer import duration
 
 
 def render(**context: Any) -> str:
