@@ -66,6 +66,15 @@ def test_spans_of_one_task_that_overlap_are_an_error_and_those_of_two_tasks_are_
     make(tmp_path, [(*row[:5], 2.5 if row[5] == 1.5 else row[5]) for row in procedures()], **VIDEO)
 
 
+def test_a_span_that_holds_others_keeps_its_label_and_contradicts_each_of_them(tmp_path):
+  rows = [(f"v{i}.mp4", label, f"p{i}", split, start, end) for i, split in enumerate(("train", "val", "test"))
+          for label, start, end in (("a", 0, 2.5), ("a", 0.5, 1), ("a", 1.5, 2), ("b", 2.5, 3))]
+  made = make(tmp_path, rows, **VIDEO)
+  assert made.table.label[made.members[0]].tolist() == ["a"] * 5 + ["b"]
+  with pytest.raises(DataError, match=r"'v0\.mp4': label is 'a' from 0 to 2\.5 s and 'b' from 1\.5 s"):
+    make(tmp_path, [(row[0], "b" if row[4] == 1.5 else row[1], *row[2:]) for row in rows], **VIDEO)
+
+
 def test_the_hash_of_a_run_is_that_of_the_manifest_that_was_saved(tmp_path):
   made = make(tmp_path, procedures(), **VIDEO)
   assert made.origin is not None and made.sha256 == made.origin.sha256 and len(made.table) > len(made.origin.table)

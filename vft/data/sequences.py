@@ -132,15 +132,16 @@ def _at(times: np.ndarray, spans: pd.DataFrame, task: str, path: str) -> list[st
   """Times (S,) -> cells of the spans around them, "" where there is none."""
   spans = spans[spans[task] != ""].sort_values("start_s", kind="stable")
   starts, ends, cells = spans.start_s.to_numpy(), spans.end_s.to_numpy(), spans[task].to_numpy(object)
-  overlap = np.flatnonzero((starts[1:] < ends[:-1] - 1e-6) & (cells[1:] != cells[:-1]))
+  # Of the spans up to each the one that ends last: with one label, spans may lie in each other.
+  last = np.maximum.accumulate(np.where(ends == np.maximum.accumulate(ends), np.arange(len(ends)), 0))
+  overlap = np.flatnonzero((starts[1:] < ends[last[:-1]] - 1e-6) & (cells[1:] != cells[last[:-1]]))
   if len(overlap):
-    i = int(overlap[0])
-    raise DataError(f"{path!r}: {task} is {cells[i]!r} from {starts[i]:g} to {ends[i]:g} s and {cells[i + 1]!r} from "
-                    f"{starts[i + 1]:g} s.\nExpected one label at a time: end the first span where the second begins, "
+    i, then = int(last[overlap[0]]), int(overlap[0]) + 1
+    raise DataError(f"{path!r}: {task} is {cells[i]!r} from {starts[i]:g} to {ends[i]:g} s and {cells[then]!r} from "
+                    f"{starts[then]:g} s.\nExpected one label at a time: end the first span where the second begins, "
                     "or make them two tasks, each with a column of its own.")
   place = np.searchsorted(starts, times + 1e-6, side="right") - 1
-  inside = (place >= 0) & (times < ends[np.maximum(place, 0)] - 1e-6) if len(starts) else np.zeros(len(times), bool)
-  return [cells[i] if there else "" for i, there in zip(place, inside, strict=True)]
+  return [cells[last[i]] if i >= 0 and t < ends[last[i]] - 1e-6 else "" for i, t in zip(place, times, strict=True)]
 
 
 def patients(manifest: Manifest) -> Sequences:
