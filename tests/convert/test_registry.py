@@ -64,6 +64,13 @@ def test_a_name_cannot_lead_out_of_the_cache_folder(tmp_path, name):
   assert registry.place(registry.get(name)).resolve().parent.parent == tmp_path / "cache"
 
 
+@pytest.mark.parametrize(("one", "other"), [
+    ("https://host/exp_1/best.pth", "https://host/exp/1/best.pth"), ("hf:a/b/c/w.pth", "hf:a/b_c/w.pth"),
+    (f"https://host/a/w.pth?{160 * 'x'}", f"https://host/b/w.pth?{160 * 'x'}")])
+def test_two_addresses_have_two_places(one, other):
+  assert registry.place(registry.get(one)) != registry.place(registry.get(other))
+
+
 def test_a_download_is_pinned_at_its_first_use(server, monkeypatch, tmp_path):
   entry = put(monkeypatch, url=f"{server.address}/w.pth")
   path, found = registry.find("mine")

@@ -1,6 +1,7 @@
 """Published weights by name: the file of an entry, from a package, the cache folder or the publisher, and checked."""
 import contextlib
 import functools
+import hashlib
 import importlib.util
 import json
 import os
@@ -83,9 +84,11 @@ def url_of(entry: Entry) -> str:
 def place(entry: Entry, cache: str = "") -> Path:
   """Where the download of an entry is kept: FOLDER/NAME/FILE."""
   file = entry.file or entry.url.split("?")[0].rstrip("/") or f"{entry.name}.pth"
-  folder = entry.name if entry.name in REGISTRY else re.sub(r"[^\w.@-]+", "_", entry.name).strip("._")[-150:]
+  folder = entry.name
+  if folder not in REGISTRY:  # the digest: /a_b/ and /a/b/ are two places
+    folder = re.sub(r"[^\w.@-]+", "_", folder)[-130:] + "-" + hashlib.sha256(folder.encode()).hexdigest()[:8]
   name = file.rsplit("/", 1)[-1]
-  return cache_folder(cache) / (folder or "url") / (name if name.strip(".") else "weights")
+  return cache_folder(cache) / folder / (name if name.strip(".") else "weights")
 
 
 def local(entry: Entry, cache: str = "") -> Path | None:
