@@ -28,6 +28,13 @@ class Deadly(FolderSource):
     return super().read(path)
 
 
+class Stillborn(FolderSource):
+  """No process that is given it starts."""
+
+  def __reduce__(self):
+    return os._exit, (9,)
+
+
 def open_deadly(folder, *args):
   return Deadly(folder, *args)
 

@@ -11,6 +11,7 @@ from vft.check.looks import look
 from vft.data import decoders, inspection, readers
 from vft.data.decoders import Decoders
 from vft.data.known_files import KnownFiles
+from vft.errors import RunError
 
 READING = {"max_pixels": 64_000_000}
 
@@ -63,6 +64,21 @@ def test_a_file_that_hangs_or_crashes_its_process_is_named_and_takes_no_other_wi
   (folder / "a/4_bug.mp4").unlink()
   taken = inspection.inspect_all(source, source.rows().path.tolist(), READING)
   assert [f.reason.partition(":")[0] for f in taken.values()] == ["", "hangs", "crashes the decoder (SIGABRT)", ""]
+
+
+def test_a_process_that_does_not_start_is_told_to_all_who_wait_for_one(folder):
+  processes, said = Decoders(sources.Stillborn(str(folder)), look, workers=1, limit_s=1.0, depth=inspection.LOOKED), []
+
+  def ask():
+    with pytest.raises(RunError, match=r"did not start \(exit code 9\)"):
+      processes("a/0.mp4", b"", "")
+    said.append(True)
+  threads = [threading.Thread(target=ask, daemon=True) for _ in range(2)]
+  for thread in threads:
+    thread.start()
+  for thread in threads:
+    thread.join(60)
+  assert said == [True, True]
 
 
 def test_a_second_run_starts_no_process(folder, tmp_path, monkeypatch):

@@ -42,7 +42,12 @@ class Decoders:
       self._free.put(None)
 
   def __call__(self, path: str, content: readers.Content, sha256: str) -> Inspection:
-    worker = self._free.get() or _Worker(*self._args)
+    worker = self._free.get()
+    try:
+      worker = worker or _Worker(*self._args)
+    except BaseException:
+      self._free.put(None)  # others may be waiting for it
+      raise
     try:
       found = worker.look(path, sha256, self.limit_s)
       if isinstance(found, RunError):
