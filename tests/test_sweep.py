@@ -1,4 +1,5 @@
 """Sweeps: stopped and gone on, chosen by validation alone, blocks that train what they say, trials that fail."""
+import contextlib
 import csv
 import json
 import os
@@ -12,6 +13,8 @@ from tests.tiny_net import TinyNet
 from vft import cli, main, models, run
 from vft import config as configs
 from vft import workdir as workdirs
+from vft.sweep.space import Field
+from vft.sweep.study import Study
 
 LR = "groups.head.lr=1e-3..1e-1:log"
 
@@ -133,6 +136,21 @@ def test_a_trial_whose_loss_is_not_finite_is_recorded_and_the_sweep_goes_on(swee
   bad, good = lines(tmp_path / "sweep")
   assert "not finite" in bad["failed"] and bad["loss"] == "" and good["failed"] == ""
   assert "Trial 0 failed: " in out and "Chosen: trial 1" in out
+
+
+@pytest.mark.parametrize("suggested", [0, 1])
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_a_sweep_that_ends_while_it_draws_values_draws_the_same_ones(tmp_path, sampler, suggested):
+  fields = [Field("a", low=0.0, high=1.0), Field("b", low=0.0, high=1.0)]
+
+  def draw(space):
+    with contextlib.closing(Study(tmp_path, fields, sampler=sampler, seed=3, trials=2, smaller=True)) as study:
+      study.space = space
+      return study.next().values
+  whole = draw(fields)
+  (tmp_path / "study.db").unlink()
+  draw(fields[:suggested])  # the process ends here
+  assert draw(fields) == whole and whole["a"] != whole["b"]
 
 
 def test_the_same_values_are_not_run_twice_and_the_sweep_ends_when_all_were(sweep, tmp_path):

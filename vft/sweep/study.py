@@ -19,8 +19,8 @@ SAMPLERS = ("tpe", "random", "grid")
 class Study:
   """One sweep. Who opens it holds the lock of its folder, so a trial that still runs belongs to a dead process.
 
-  Every trial has a sampler of its own, seeded by (seed, number of the trial): with the trials before it they decide
-  what is tried next, however often the sweep was stopped in between.
+  Every value has a sampler of its own, seeded by (seed, numbers of the trial and the field): with the trials before it
+  they decide what is tried next, however often the sweep was stopped in between.
 
   Args:
     space: fields that are tried.
@@ -85,9 +85,12 @@ class Study:
       if self._sampler == "grid" and not waiting:
         values = next(itertools.islice(itertools.product(*map(_listed, self.space)), number, None))
         self._study.enqueue_trial(dict(zip([f.name for f in self.space], values, strict=True)))
-      self._study.sampler = _make_sampler(self._sampler, self._seed, number)
       trial = self._study.ask()
-    return Open(self._study, trial, {f.name: f.suggest(trial) for f in self.space}, self._twin)
+    values = {}
+    for place, one in enumerate(self.space):  # each by itself: the process may end between two of them
+      self._study.sampler = _make_sampler(self._sampler, [self._seed, number, place])
+      values[one.name] = one.suggest(trial)
+    return Open(self._study, trial, values, self._twin)
 
   def _twin(self, values: Mapping[str, str]) -> optuna.trial.FrozenTrial | None:
     return next((t for t in self.all() if self.texts(t.params) == values), None)
@@ -126,6 +129,6 @@ def _listed(field: Field) -> Sequence[Any]:
   return field.values or range(int(field.low), int(field.high) + 1)
 
 
-def _make_sampler(kind: str, seed: int, number: int) -> optuna.samplers.BaseSampler:
-  drawn = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+def _make_sampler(kind: str, seed: Sequence[int]) -> optuna.samplers.BaseSampler:
+  drawn = int(np.random.SeedSequence(seed).generate_state(1)[0])
   return optuna.samplers.TPESampler(seed=drawn) if kind == "tpe" else optuna.samplers.RandomSampler(seed=drawn)
