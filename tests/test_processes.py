@@ -1,13 +1,16 @@
 """Several processes of one run on loopback: equal to one, stopped and killed at will, clear words for what is wrong."""
+import contextlib
 import json
 import multiprocessing
 import os
 import pickle
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
+from concurrent import futures
 
 import numpy as np
 import pytest
@@ -132,6 +135,25 @@ def test_a_process_that_never_comes_is_named_within_the_limit(config_file, tmp_p
 def test_a_first_process_that_never_comes_is_named_with_its_address(config_file, tmp_path):
   ended = processes.ends(run(config_file, tmp_path / "run", 2, only=(1,), VFT_START_S="1"))
   assert ended[0][0] == 5 and "Process 1 of 2 did not reach process 0 at 127.0.0.1:" in ended[0][1]
+
+
+def test_who_only_looks_whether_the_port_is_open_or_is_of_another_run_does_not_count():
+  port = processes.free_port()
+  first, last = (distributed.Peers(f"127.0.0.1:{port}", 2, number) for number in range(2))
+  with futures.ThreadPoolExecutor(1) as pool:
+    came = pool.submit(distributed._meet, first, 60)
+    looks = None
+    while looks is None:
+      with contextlib.suppress(ConnectionRefusedError):
+        looks = socket.create_connection(("127.0.0.1", port))
+    looks.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    looks.close()  # by a reset
+    with socket.create_connection(("127.0.0.1", port)) as other:
+      other.sendall(b"vft 3\n")
+      with pytest.raises(futures.TimeoutError):
+        came.result(0.5)
+      distributed._meet(last, 60)
+    came.result(60)
 
 
 @pytest.mark.fault("F52", "another program listens at the port", "exit 5 with a free port to type")

@@ -121,9 +121,9 @@ def _receive(port: int, who: Peers, end: float) -> None:
         line = stack.enter_context(listener.accept()[0])
         line.settimeout(5)
         word, _, number = line.recv(32).decode("ascii", "replace").strip().partition(" ")
-        if word == "vft" and number.isdigit():
+        if word == "vft" and number.isdigit() and 0 < int(number) < who.processes:
           came[int(number)] = line
-      except TimeoutError as e:
+      except OSError as e:  # too late, or a connection that breaks, such as of who only looks whether the port is open
         if time.monotonic() > end:
           missing = sorted(set(range(1, who.processes)) - set(came))
           raise RunError(f"{len(missing)} of {who.processes} processes did not come to {who.coordinator}: {missing}.\n"
