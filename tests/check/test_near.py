@@ -40,6 +40,18 @@ def test_videos_without_content_are_near_to_none(tmp_path):
   assert black == "" and near_pairs([black, black]) == []
 
 
+def test_frames_without_content_make_no_two_videos_alike_and_hide_no_copy(tmp_path):
+  videos = [smooth(0), smooth(1), smooth(0)]
+  for video in videos[:2]:
+    video[10:] = 0
+  black, other, whole = (hashes(write_clip(tmp_path / f"{i}.mp4", video)) for i, video in enumerate(videos))
+  assert black.endswith(128 * "0") and other.endswith(128 * "0")
+  (_, _, apart), = near_pairs([black, other], near=1.0)
+  assert 0.4 < apart < 0.6  # as of any two videos
+  assert [pair[:2] for pair in near_pairs([black, other, whole])] == [(0, 2)]
+  assert near_pairs([black, 128 * "0" + whole[128:]]) == []  # nothing to compare
+
+
 def test_all_pairs_are_found_across_blocks():
   bits = np.random.default_rng(0).integers(0, 2, (2500, 1024), np.uint8)
   bits[2400] = bits[3]
