@@ -1,8 +1,10 @@
 """Downloads from a server on loopback that cuts connections and lies: resumed, checked, and never half there."""
 import hashlib
+import http.client
 import http.server
 import json
 import os
+import ssl
 import subprocess
 import sys
 import threading
@@ -113,6 +115,18 @@ def test_cut_connections_are_gone_on_with_where_they_broke(server, get):
   get(sha256=SHA256)
   assert ranges(server) == [None, "bytes=20000-", "bytes=30000-", "bytes=30000-"]
   assert server.asked[1][1]["If-Range"] == '"one"'
+
+
+def test_a_stream_of_https_that_breaks_is_gone_on_with(server, get, monkeypatch):
+  chunks = iter([20_000, None])
+
+  def read1(answer, size):
+    if (size := next(chunks, size)) is None:
+      raise ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number")  # bytes between two records
+    return answer.read(size)
+  monkeypatch.setattr(http.client.HTTPResponse, "read1", read1)
+  get(sha256=SHA256)
+  assert ranges(server) == [None, "bytes=20000-"]
 
 
 def test_a_later_command_goes_on_with_the_part(server, get, tmp_path):

@@ -3,6 +3,7 @@ import http.client
 import json
 import re
 import shutil
+import ssl
 import time
 import urllib.error
 import urllib.parse
@@ -63,7 +64,7 @@ def receive(url: str, part: Path, token: str) -> str:
         if error.code < 500 and error.code not in (408, 425, 429):
           raise WeightsError(_refused(url, error.code, reason, part)) from None
         pause = wait
-      except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
+      except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, ssl.SSLError) as error:
         reason, pause = str(getattr(error, "reason", error)) or type(error).__name__, wait
       have = part.stat().st_size if part.exists() else 0
       tries, wait = (1, WAIT_S) if have > best else (tries + 1, 2 * wait)
