@@ -192,6 +192,17 @@ def test_a_leak_is_an_error_with_every_kind_listed(folder, tmp_path):
   assert found["copies_with_other_labels"]["items"][0]["says"] == "normal; weak"
 
 
+def test_two_copies_count_once_however_many_of_their_spans_have_other_labels(folder, tmp_path):
+  shutil.copy(folder / "1.mp4", folder / "twice.mp4")
+  rows = [(path, label, "p1", "train", start, start + 0.5) for path, labels in (("1.mp4", "ab"), ("twice.mp4", "ba"))
+          for label, start in zip(labels, (0.0, 1.0), strict=True)]
+  whole = [[*row.split(","), "0", "2"] for row in (folder / "list.csv").read_text().split() if "p1" not in row]
+  with (folder / "list.csv").open("w", newline="") as file:
+    csv.writer(file).writerows([(*whole[0][:4], "start_s", "end_s"), *whole[1:], *rows])
+  _, found, _ = check(folder, tmp_path / "out")
+  assert found["copies_with_other_labels"]["items"] == [{"paths": ["1.mp4", "twice.mp4"], "says": "a; b"}]
+
+
 @pytest.mark.fault("F19", "video of train re-encoded in test", "warning that lists the pair")
 def test_a_near_duplicate_alone_stops_nothing(folder, tmp_path):
   write_clip(folder / "encoded.mp4", smooth(12, side=64), crf=35)

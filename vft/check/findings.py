@@ -72,9 +72,9 @@ def _copies(usable: pd.DataFrame, manifest: Manifest) -> Iterator[Finding]:
       across.append((paths, "in " + ", ".join(sorted(set(rows.split)))))
     elif len(paths) > 1:
       within.append((paths, f"in {rows.split.iloc[0] or 'no split'}"))
-    for _, span in rows.groupby(["start_s", "end_s"]):
-      if len(paths) > 1 and len(span[names].drop_duplicates()) > 1:
-        unlike.append((paths, "; ".join(sorted({", ".join(map(str, v)) for v in span[names].to_numpy()}))))
+    said = [set(map(", ".join, span[names].to_numpy(str))) for _, span in rows.groupby(["start_s", "end_s"])]
+    if len(paths) > 1 and (other := [labels for labels in said if len(labels) > 1]):
+      unlike.append((paths, "; ".join(sorted(set.union(*other)))))
   yield _of("copies_across_splits", STOPS, "videos with equal bytes in two splits",
             "Remove the copies, or type --config.data.on_duplicate=drop: it keeps those in test.", across)
   yield _of("copies_with_other_labels", WARNING, "videos with equal bytes, but other labels",

@@ -58,7 +58,7 @@ def _classes(task: str, result: dict[str, Any]) -> Table:
 
 def _findings(found: Sequence[Finding]) -> Table:
   table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-  table.add_column("files", justify="right", no_wrap=True)
+  table.add_column("count", justify="right", no_wrap=True)
   table.add_column("found", overflow="fold")
   for f in found:
     (paths, says), *_ = f.items
