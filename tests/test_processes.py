@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from tests import processes, tiny
-from vft import distributed
+from vft import distributed, launch
 from vft.data import guard
 from vft.errors import ConfigError
 
@@ -212,6 +212,24 @@ def test_one_process_says_and_hears_only_itself():
   assert distributed.count() == 1 and distributed.first() and distributed.largest(3) == 3
   assert distributed.gather([1]) == [[1]] and distributed.by_first(lambda: 5) == 5
   distributed.agree(config="x")
+
+
+def test_launch_that_is_stopped_while_it_starts_the_first_process_stops_it(monkeypatch):
+  start = subprocess.Popen
+
+  def stopped(*args, **kwargs):
+    process = start(*args, **kwargs)
+    os.kill(os.getpid(), signal.SIGTERM)
+    return process
+  before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+  try:
+    group = launch.Group(1, ["runs", "--help"])
+    monkeypatch.setattr(launch.subprocess, "Popen", stopped)
+    assert group.run() == 143
+    group._processes[0].stderr.close()
+  finally:
+    for number, handler in before.items():
+      signal.signal(number, handler)
 
 
 @pytest.mark.fault("F48", "kill -9 of one process of vft launch --restarts=1",

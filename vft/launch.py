@@ -65,6 +65,8 @@ class Group:
       self._processes[process:] = [subprocess.Popen(  # noqa: S603
           [sys.executable, "-m", "vft.cli", *self._command], env={**os.environ, **where}, start_new_session=True,
           stdout=None if process == 0 else subprocess.DEVNULL, stderr=subprocess.PIPE)]
+    if self._asked:  # while they were being started
+      self._hand_on(self._asked, None)
     readers = [threading.Thread(target=_copy, args=(p.stderr, f"[{i}] " if self._count > 1 else ""), daemon=True)
                for i, p in enumerate(self._processes)]
     for reader in readers:
