@@ -18,6 +18,12 @@ def overconfident(n=400, k=3, by=2.5, seed=0):
   return y, scipy.special.softmax(by * logits, axis=1).astype(np.float32)
 
 
+def figures(y, p, entry):
+  """Those of calibrated probabilities, decided at the thresholds."""
+  return metrics.figures(entry["kind"], y, calibration.apply(p, entry), classes="abc"[:len(p[0])],
+                         thresholds=calibration.thresholds(entry))
+
+
 def test_temperature_undoes_overconfidence_and_has_the_least_loss():
   y, p = overconfident()
   entry = calibration.fit("single", y, p)
@@ -30,10 +36,9 @@ def test_temperature_undoes_overconfidence_and_has_the_least_loss():
 def test_figures_before_and_after_are_of_other_clips():
   entry = json.loads(json.dumps(calibration.fit("single", *overconfident())))
   y, p = overconfident(seed=1)
-  got = calibration.figures(y, p, entry, classes="abc")
-  assert got["before"] == metrics.figures("single", y, p, classes="abc")
-  assert got["after"]["ece"] < 0.5 * got["before"]["ece"] and got["after"]["loss"] < got["before"]["loss"]
-  assert got["after"]["accuracy"] == got["before"]["accuracy"]  # no order changes
+  before, after = metrics.figures("single", y, p, classes="abc"), figures(y, p, entry)
+  assert after["ece"] < 0.5 * before["ece"] and after["loss"] < before["loss"]
+  assert after["accuracy"] == before["accuracy"]  # no order changes
 
 
 def test_zero_probabilities_stay_finite():
@@ -72,7 +77,7 @@ def test_a_threshold_holds_after_the_temperature():
   score = scipy.special.expit(3 * (rng.normal(size=200) + 1.2 * y - 2))
   p = np.stack([1 - score, score], 1)
   entry = calibration.fit("single", y, p, rule="sensitivity", rate=0.9)
-  after = calibration.figures(y, p, entry, classes="ab")["after"]
+  after = figures(y, p, entry)
   best = metrics.figures("single", y, p, classes="ab")["specificity@0.9"]
   assert after["recall/b"] >= 0.9 and after["specificity/b"] == pytest.approx(best)
   assert isinstance(calibration.thresholds(entry), float)
@@ -82,7 +87,7 @@ def test_many_labels_have_a_threshold_each_and_missing_ones_do_not_count():
   y = np.array([[0, 1], [0, -1], [1, -1], [1, 1], [-1, -1]])
   p = np.array([[.1, .9], [.2, .1], [.3, .1], [.4, .6], [.9, .9]])
   entry = calibration.fit("multi", y, p)
-  after = calibration.figures(y, p, entry, classes="ab")["after"]
+  after = figures(y, p, entry)
   assert entry["clips"] == 4 and after["f1/a"] == 1 and entry["thresholds"][1] == 0.5
   t = entry["temperature"]
   assert calibration.apply(p, entry) == pytest.approx(scipy.special.expit(scipy.special.logit(p) / t))
@@ -91,8 +96,7 @@ def test_many_labels_have_a_threshold_each_and_missing_ones_do_not_count():
 def test_a_regression_passes_through():
   entry = calibration.fit("regression", [1.0, np.nan], [2.0, 3.0])
   assert calibration.apply([2.0], entry).tolist() == [2.0] and entry["clips"] == 1
-  got = calibration.figures([1.0], [2.0], entry)
-  assert got["before"] == got["after"]
+  assert calibration.thresholds(entry) is None
 
 
 def test_what_cannot_be_calibrated_is_refused():

@@ -61,16 +61,6 @@ def thresholds(entry: Mapping[str, Any]) -> Any:
   return values[0] if values is not None and entry["kind"] == "single" else values
 
 
-def figures(labels: Any, outputs: Any, entry: Mapping[str, Any], **options: Any) -> dict[str, metrics.Figures]:
-  """{"before": figures, "after": figures} of other clips than those of `fit`; options are those of `metrics.figures`.
-
-  After: of calibrated probabilities, decided by the thresholds.
-  """
-  kind = entry["kind"]
-  return dict(before=metrics.figures(kind, labels, outputs, **options),
-              after=metrics.figures(kind, labels, apply(outputs, entry), thresholds=thresholds(entry), **options))
-
-
 def threshold(positive: np.ndarray, score: np.ndarray, rule: str, rate: float) -> float:
   """Positive and score (n,) -> the threshold, halfway to the next lower score; positive is what reaches it."""
   if positive.all() or not positive.any():

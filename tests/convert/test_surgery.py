@@ -124,7 +124,7 @@ def test_a_finer_patch_gives_a_ramp_the_same_response_and_a_coarser_one_nearly()
   assert np.abs(coarse - response(smooth)).max() < 0.02 * np.abs(response(np.abs(smooth))).max()
 
 
-@pytest.mark.parametrize("inflate", surgery.INFLATE)
+@pytest.mark.parametrize("inflate", ["centre", "average"])
 @pytest.mark.parametrize("frames", [2, 3])
 def test_an_inflated_kernel_sees_a_still_video_as_the_image(inflate, frames):
   kernel, image = normal(3, 3, 2, 5), normal(1, 6, 7, 2)

@@ -8,8 +8,6 @@ import numpy as np
 
 from vft.errors import WeightsError
 
-INFLATE = ("centre", "average")
-
 
 def fit(name: str, array: np.ndarray, shape: tuple[int, ...], inflate: str = "centre") -> np.ndarray | None:
   """The array in the wanted shape, or None where no such change makes sense.
