@@ -45,6 +45,7 @@ def test_csv_reads_all_columns_with_bom_and_crlf(tmp_path):
   rows = open_csv(tmp_path, text).rows()
   assert rows.id.tolist() == ["1", "2"] and rows.group.tolist() == ["anna", "anna"]
   assert rows.split.tolist() == ["val", "val"] and rows.start_s.tolist() == [0.0, 2.5] and rows.end_s[0] == 2.5
+  assert open_csv(tmp_path, "path,label\na,x,,\nb,y,,\n").rows().label.tolist() == ["x", "y"]  # empty ones at the end
 
 
 def test_letters_of_other_bytes_are_the_same_patient_class_and_file(tmp_path):
@@ -80,6 +81,10 @@ def test_spans_of_one_video_get_ids_of_their_own(tmp_path):
     ("path,label,Label\na,x,y\n", "line 1: the column 'label' stands there 2 times"),
     ("path,label,patient,patient\na,x,y,z\n", "line 1: the column 'patient' stands there 2 times"),
     ("path,label\n", "no line but the first"),
+    ("path,label,patient\na,x,1\nb,c.mp4,y,2\n", "line 3: 4 cells, but line 1 has 3"),
+    ("path,label,patient\na,big, round,1\n", "line 2: 4 cells, but line 1 has 3"),
+    ("path;label\r\na;x\r\n", "line 1: no column 'path'.*\nIts cells are parted by ';'"),
+    ("path;label;mm\r\na;x;1,5\r\n", "line 2: 2 cells.*\nIts cells are parted by ';'"),
     ("", "No columns"),
     (b"path,label\na,x\nb,\xff\n", "line 3: not UTF-8"),
     ("path,label\n../../etc/passwd,x\n", "line 2: '../../etc/passwd' is outside config.data.root"),

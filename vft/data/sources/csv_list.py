@@ -6,6 +6,8 @@ import io
 import math
 import os
 import unicodedata
+import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from vft import storage
@@ -18,6 +20,35 @@ if TYPE_CHECKING:
   import pandas as pd
 
 GROUP_NAMES = ("group", "patient", "patient_id")  # overlooking one of these would let patients leak between splits
+
+
+def read_cells(file: str, data: bytes) -> pd.DataFrame:
+  """All cells of a CSV file as text; blank lines stay. Raises DataError, with the line where it can."""
+  import pandas as pd
+  try:
+    text = data.decode("utf-8-sig")
+  except UnicodeDecodeError as e:
+    raise DataError(f"{file}, line {data[:e.start].count(10) + 1}: not UTF-8.\nSave it as UTF-8, or type: iconv "
+                    f"-f latin1 -t utf-8 {file} > new.csv") from None
+  expected = "Expected a first line such as path,label,group and as many cells in each other line."
+  try:
+    lines = csv.reader(io.StringIO(text, newline=""))
+    names = next(lines, [])
+    width = len(names)
+    for cells in lines:
+      if any(cell.strip() for cell in cells[width:]):  # pandas would leave them out, and the others in wrong columns
+        raise DataError(f"{file}, line {lines.line_num}: {len(cells)} cells, but line 1 has {width}: {cells}.\n"
+                        f"{parted_otherwise(names)}{expected} A cell with a comma in it stands in double quotes.")
+    with warnings.catch_warnings(action="ignore", category=pd.errors.ParserWarning):  # of empty cells at the end
+      return pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False, skip_blank_lines=False, index_col=False)
+  except (csv.Error, pd.errors.ParserError, pd.errors.EmptyDataError) as e:
+    raise DataError(f"{file}: {str(e).strip()}.\n{expected}") from None
+
+
+def parted_otherwise(names: Sequence[str]) -> str:
+  """A line of a message where the cells of line 1 are parted by no comma, as Excel writes them in some countries."""
+  other = next((mark for mark in (";", "\t") if any(mark in name for name in names)), "")
+  return f"Its cells are parted by {other!r}: save it with commas, and numbers with points.\n" if other else ""
 
 
 class CsvSource(Layout):
@@ -77,23 +108,12 @@ class CsvSource(Layout):
 
   def _parse(self) -> pd.DataFrame:
     """All cells as stripped text, the index counting lines from 0 at line 2."""
-    import pandas as pd
     try:
       data = storage.read_bytes(self.file)
     except OSError as e:
       raise DataError(f"{self.file}: {storage.reason(e)}.\nExpected a CSV file with columns path and label, as in "
                       "--config.data.source=csv:/data/clips.csv.") from None
-    try:
-      data.decode()
-    except UnicodeDecodeError as e:
-      raise DataError(f"{self.file}, line {data[:e.start].count(10) + 1}: not UTF-8.\nSave it as UTF-8, or type: iconv "
-                      f"-f latin1 -t utf-8 {self.file} > new.csv") from None
-    try:
-      table = pd.read_csv(io.BytesIO(data), dtype=str, keep_default_na=False, skip_blank_lines=False,
-                          index_col=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as e:
-      raise DataError(f"{self.file}: {str(e).strip()}.\nExpected a first line such as path,label,group and as many "
-                      "cells in each other line.") from None
+    table = read_cells(self.file, data)
     known = {c.lower(): c for c in self.columns}
     lower = [str(c).strip().lower() for c in table.columns]
     names = [c.strip().lower() for c in next(csv.reader(io.TextIOWrapper(io.BytesIO(data), "utf-8-sig")))]
@@ -105,8 +125,8 @@ class CsvSource(Layout):
     for column in ("path", *self.columns):
       if column not in table:
         raise DataError(f"{self.file}, line 1: no column {column!r}{did_you_mean(column, table.columns)} Found "
-                        f"{list(table.columns)}.\nExpected path,{','.join(self.columns)} and, if known, group,split,"
-                        "start_s,end_s,id.")
+                        f"{list(table.columns)}.\n{parted_otherwise(lower)}Expected path,{','.join(self.columns)} "
+                        "and, if known, group,split,start_s,end_s,id.")
     table = table.fillna("").apply(lambda cells: cells.str.strip())
     for column in table.columns.drop("path"):  # a patient or a class spelt with other bytes is no other one
       table[column] = table[column].str.normalize("NFC")
