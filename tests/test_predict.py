@@ -2,6 +2,7 @@
 import io
 import json
 import sys
+import unicodedata
 
 import jax
 import numpy as np
@@ -11,7 +12,7 @@ from configs import default
 from tests.clips import frames, write_clip
 from vft import forward, predict
 from vft.data import inspection, readers, sampling
-from vft.errors import DataError
+from vft.errors import ConfigError, DataError
 from vft.predict import clips as batches_of
 from vft.predict import videos
 from vft.tasks import Task
@@ -113,6 +114,24 @@ def test_the_pattern_of_patients_is_looked_for_in_names_then_in_folders_from_the
            "s3://p9/x/p3.mp4": "p3"}
   assert videos.groups([], [*paths], r"p\d+") == paths
   assert videos.groups([], ["/data/p1/p2/a.mp4"], r"/(p\d+)/p") == {"/data/p1/p2/a.mp4": "p1"}  # in the whole path
+
+
+def test_the_column_of_patients_is_one_of_the_list_and_says_one_of_each_video(tmp_path):
+  file = tmp_path / "list.csv"
+  one, other = (unicodedata.normalize(form, "Müller") for form in ("NFC", "NFD"))
+  file.write_text(f"path,patient_id\n./a.mp4,{one}\n\nb.mp4,{other}\nc.mp4,007\n")
+  found = predict.find_videos([str(file)])
+  assert [*videos.groups([str(file)], found, "patient_id").values()] == [one, one, "007"]
+  with pytest.raises(ConfigError, match=r"--group=patient is no column of .*; did you mean 'patient_id'"):
+    videos.groups([str(file)], found, "patient")  # else the folder /data/patients would be the patient of all
+  file.write_text("path,who\na.mp4,x\n./a.mp4,y\n")
+  with pytest.raises(DataError, match="stands there with 'x' and 'y'"):
+    videos.groups([str(file)], predict.find_videos([str(file)]), "who")
+  for text, message in (("path,who\n,x\n", "line 2: no path"),
+                        ("path,who\na.mp4,x, y\n", "line 2: 3 cells, but line 1 has 2")):
+    file.write_text(text)
+    with pytest.raises(DataError, match=message):
+      predict.find_videos([str(file)])
 
 
 def test_a_table_is_written_as_csv_or_json():

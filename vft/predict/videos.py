@@ -1,6 +1,5 @@
 """Which videos are meant: files, folders, patterns, lists; and whose they are."""
 import glob
-import io
 import os
 import re
 import sys
@@ -10,6 +9,7 @@ import pandas as pd
 
 from vft import storage
 from vft.data import readers
+from vft.data.sources.csv_list import parted_otherwise, read_cells
 from vft.data.sources.folder import NOT_VIDEO
 from vft.errors import ConfigError, DataError, did_you_mean
 
@@ -27,7 +27,7 @@ def find_videos(paths: list[str]) -> list[Video]:
   found: list[Video] = []
   for path in paths:
     if _is_table(path):
-      found += dict.fromkeys(p if storage.is_remote(p) else Path(p) for p in read_list(path).path)
+      found += dict.fromkeys(map(_named, read_list(path).path))
     else:
       found += _find_remote(path) if storage.is_remote(path) else _find_here(Path(path))
   if not found:
@@ -38,17 +38,21 @@ def find_videos(paths: list[str]) -> list[Video]:
 def read_list(path: str) -> pd.DataFrame:
   """A CSV file of videos as text, names of columns in small letters, its paths made whole. Raises DataError."""
   try:
-    table = pd.read_csv(io.BytesIO(storage.read_bytes(path)), dtype=str, keep_default_na=False, index_col=False)
-  except (OSError, ValueError) as e:
-    reason = storage.reason(e) if isinstance(e, OSError) else str(e).strip()
-    raise DataError(f"{path}: {reason}.\nExpected a CSV file with a column path.") from None
+    table = read_cells(path, storage.read_bytes(path))
+  except OSError as e:
+    raise DataError(f"{path}: {storage.reason(e)}.\nExpected a CSV file with a column path.") from None
   table.columns = [str(c).strip().lower() for c in table.columns]
   if "path" not in table:
     raise DataError(f"{path}, line 1: no column 'path'{did_you_mean('path', table.columns)} Found "
-                    f"{list(table.columns)}.\nExpected path and, if known, group.")
+                    f"{list(table.columns)}.\n{parted_otherwise(list(table.columns))}Expected path and, if known, "
+                    "group.")
+  table = table.fillna("").apply(lambda cells: cells.str.strip())
+  table = table[(table != "").any(axis=1)]
+  if (table.path == "").any():
+    raise DataError(f"{path}, line {table.index[table.path == ''][0] + 2}: no path.\nExpected the name of a video.")
   place = storage.parent(path) if storage.is_remote(path) else os.path.dirname(path)
   join = storage.join if storage.is_remote(path) else os.path.join
-  table["path"] = [p if storage.is_remote(p) else join(place, p) for p in table.path.str.strip()]
+  table["path"] = [p if storage.is_remote(p) else join(place, p) for p in table.path]
   return table
 
 
@@ -60,9 +64,17 @@ def groups(paths: list[str], videos: list[Video], by: str) -> dict[str, str]:
   is neither, DataError for a video without.
   """
   found: dict[str, str] = {}
-  tables = [table for path in paths if _is_table(path) and by.lower() in (table := read_list(path))]
+  lists = {path: read_list(path) for path in paths if _is_table(path)}
+  tables = [table for table in lists.values() if by.lower() in table]
+  if lists and not tables and re.escape(by) == by:  # as a pattern it would find the same in every name
+    path, table = next(iter(lists.items()))
+    raise ConfigError(f"--group={by} is no column of {path}{did_you_mean(by, table.columns)}\nFound "
+                      rf"{list(table.columns)}. Expected one of them, or a pattern such as 'p\d+'.")
   for table in tables:
-    found |= dict(zip(map(os.fspath, table.path), table[by.lower()].str.strip(), strict=True))
+    for video, group in zip(map(_named, table.path), table[by.lower()].str.normalize("NFC"), strict=True):
+      if found.setdefault(str(video), group) != group:
+        raise DataError(f"--group={by}: {video} stands there with {found[str(video)]!r} and {group!r}.\n"
+                        "Expected one for each video: correct the list.")
   try:
     pattern = re.compile(by)
   except re.error as e:
@@ -77,6 +89,10 @@ def groups(paths: list[str], videos: list[Video], by: str) -> dict[str, str]:
     raise DataError(f"--group={by} gives no group for {len(missing)} of {len(videos)} videos, such as {missing[0]}.\n"
                     r"Expected a column of a CSV file, or a pattern such as 'p\d+' found in every path.")
   return found
+
+
+def _named(path: str) -> Video:
+  return path if storage.is_remote(path) else Path(path)
 
 
 def _is_table(path: str) -> bool:
