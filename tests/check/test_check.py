@@ -142,7 +142,12 @@ def test_too_many_bad_files_end_with_the_error_after_all_is_written(folder, tmp_
   (folder / "empty.mp4").write_bytes(b"")
   result, found, error = check(folder, tmp_path / "out")
   assert "1 of 9 videos cannot be used" in error and str(tmp_path / "out/check.html") in error
-  assert found["unusable"]["count"] == 1 and result["stops_a_run"]
+  assert found["unusable"]["count"] == 1 and result["stops_a_run"] and "max_bad_fraction=0.12" in error
+  for name in folder.glob("*.mp4"):
+    name.unlink()  # as where the paths are those of another machine
+  result, found, error = check(folder, tmp_path / "none")
+  assert "9 of 9 videos cannot be used" in error and "max_bad_fraction=" not in error and (tmp_path / "none").is_dir()
+  assert found["unusable"]["count"] == 9 and result["usable"] == 0 and (tmp_path / "none/check.html").is_file()
 
 
 def test_damage_in_the_middle_is_found_by_full_only(tmp_path):

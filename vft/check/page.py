@@ -59,7 +59,7 @@ def _classes(manifest: Manifest, files: dict[str, Inspection]) -> list[tuple[str
   """(split, class, count, some paths spread over it) of the first task; a number's clips are one class."""
   task = manifest.tasks[0]
   table = manifest.table[manifest.table.status == "ok"].drop_duplicates("path")
-  table = table[[not files[p].reason for p in table.path]]
+  table = table[[not files[p].reason for p in table.path] if len(table) else slice(0)]  # [] would name columns
   table = table.assign(shown=table[task.name] if task.kind != "regression" else f"{task.name}, all values")
   groups = {key: rows.path.tolist() for key, rows in table.groupby(["split", "shown"], sort=True)}
   each = max(1, min(OF_CLASS, THUMBNAILS // max(len(groups), 1)))

@@ -49,10 +49,11 @@ def _counted(bad: pd.DataFrame, total: int, what: str, most: float, expected: st
   share = f"{len(bad)} of {total} {what} ({len(bad) / total:.1%})"
   counted = "; ".join(f"{n} x {reason}" for reason, n in counts)
   if len(bad) > most * total or len(bad) == total:
+    leave_out = "" if len(bad) == total else (", or leave them out with --config.data.max_bad_fraction="
+                                              f"{len(bad) / total + 0.01:.2f}")
     raise DataError(f"{share}, more than data.max_bad_fraction, {most:.1%}: {counted}.\n"
                     + some([f"{path!r}: {reason}" for path, reason in zip(bad.path, bad.reason, strict=True)]) +
-                    f"\nExpected {expected}, or leave them out with --config.data.max_bad_fraction="
-                    f"{len(bad) / total + 0.01:.2f}.")
+                    f"\nExpected {expected}{leave_out}.")
   return [f"{share}: {counted}"]
 
 
