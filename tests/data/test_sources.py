@@ -98,6 +98,8 @@ def test_csv_with_columns_of_several_tasks_may_leave_cells_empty(tmp_path):
   rows = open_csv(tmp_path, "path,EF,view\na,55.5,\nb,,A4C\n", columns=("EF", "view")).rows()
   assert rows.EF.tolist() == ["55.5", ""] and rows["view"].tolist() == ["", "A4C"]
   stops(tmp_path, "path,view\na,A4C\n", "line 1: no column 'EF'", columns=("EF", "view"))
+  rows = open_csv(tmp_path, "path,EF,view,patient\na,nan,A4C,nan\nb,1,NaN,007\n", columns=("EF", "view")).rows()
+  assert rows["view"].tolist() == ["A4C", ""] and rows.EF.tolist() == ["", "1"] and rows.group.tolist() == ["", "007"]
 
 
 def test_csv_that_is_not_there(tmp_path):

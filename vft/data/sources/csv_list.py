@@ -80,7 +80,7 @@ class CsvSource(Layout):
                          "where": [f"{self.file}, line {i + 2}" for i in table.index]})
     self._stop("no path", table, rows.path == "", "the name of a video")
     if len(self.columns) == 1:
-      self._stop("no label", table, rows[self.columns[0]].str.lower().isin(("", "nan")), "a label")
+      self._stop("no label", table, rows[self.columns[0]] == "", "a label")
     for i in rows.index[~rows.split.isin(tuple(SPLIT_NAMES))][:1]:
       raise DataError(f"{self.file}, line {i + 2}: split {rows.split[i]!r} is unknown"
                       f"{did_you_mean(rows.split[i], SPLIT_NAMES)}\nExpected train, val, test or nothing.")
@@ -130,6 +130,8 @@ class CsvSource(Layout):
     table = table.fillna("").apply(lambda cells: cells.str.strip())
     for column in table.columns.drop("path"):  # a patient or a class spelt with other bytes is no other one
       table[column] = table[column].str.normalize("NFC")
+    for column in {*self.columns, *GROUP_NAMES} & {*table.columns}:  # as str() of pandas writes what is not known
+      table[column] = table[column].where(table[column].str.lower() != "nan", "")
     table = table[(table != "").any(axis=1)]
     if table.empty:
       raise DataError(f"{self.file}: no line but the first.\nExpected one line per labelled video.")
