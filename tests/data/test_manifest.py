@@ -104,6 +104,18 @@ def test_without_patients_each_video_is_its_own_group_and_a_warning_says_so(tmp_
   assert made.warnings[0].startswith("no group (patient) is known")
 
 
+def test_a_patient_or_a_class_that_is_spelt_in_two_ways_is_said(tmp_path):
+  config = make_folder(tmp_path)
+  edit(tmp_path, "0_1.mp4,normal,p0", "0_1.mp4,normal,P00")
+  edit(tmp_path, "1_1.mp4,weak", "1_1.mp4,Weak")
+  made = manifest.make_manifest(config)
+  assert [w.partition(":")[0] for w in made.warnings[:2]] == [
+      "1 patients (groups) are spelt in several ways, such as 'P00' = 'p0'", "label"]
+  assert made.warnings[1].startswith("label: 'Weak' = 'weak' are classes of their own")
+  config.data.classes = ("Weak", "normal", "weak")  # they are meant
+  assert not any("classes of their own" in w for w in manifest.make_manifest(config).warnings)
+
+
 def test_too_many_bad_videos_stop_the_run_with_reasons(tmp_path):
   config = make_folder(tmp_path)
   (tmp_path / "0_0.mp4").write_bytes(b"")

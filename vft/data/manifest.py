@@ -97,15 +97,16 @@ def make_manifest(config: ConfigDict, *, inspect: probing.Inspect = inspection.i
   >>> manifest.grouped_by, manifest.tasks[0].classes, len(manifest.rows("train"))
   ('patient', ('fast', 'slow'), 16)
   """
-  source, wanted = _open(config)
+  source, declared = _open(config)
   table = source.rows()
   if table.empty:
     raise DataError(f"{config.data.source} has no videos; expected at least one per class in train, val and test.")
-  wanted = _read_tasks(table, wanted, config.data.source, problems)
+  wanted = _read_tasks(table, declared, config.data.source, problems)
   table["row"] = np.arange(len(table))
   if not config.data.official:
     table["split"] = ""
   warnings = probing.layout_warnings(source, config.data.source) + probing.group_warnings(table)
+  warnings += probing.class_warnings([t for t, told in zip(wanted, declared, strict=True) if not told.classes])
   table["group"] = table.group.where(table.group != "", table.video)
   warnings += probing.probe_all(table, source, readers.options(config.data), inspect)
   with collected(problems):

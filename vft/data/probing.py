@@ -1,6 +1,7 @@
 """What the files of a manifest's table say when they are looked at, and warnings about the table as a whole."""
+import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 from vft.data import inspection
 from vft.data.sources import Source
 from vft.errors import DataError, some
+from vft.tasks import Task
 
 LATE = "starts after the end"
 Inspect = Callable[[Source, list[str], dict[str, Any]], dict[str, inspection.Inspection]]  # as inspection.inspect_all
@@ -70,7 +72,28 @@ def layout_warnings(source: Source, spec: str) -> list[str]:
 
 
 def group_warnings(table: pd.DataFrame) -> list[str]:
-  missing = int((table.group == "").sum())
+  missing, apart = int((table.group == "").sum()), spelt_apart(table.group)
   if missing == len(table):
     return ["no group (patient) is known: each video counts as its own, so one patient may be in train and in test"]
-  return [f"{missing} of {len(table)} rows have no group; each of their videos counts as a patient"] if missing else []
+  rows = [f"{missing} of {len(table)} rows have no group; each of their videos counts as a patient"] if missing else []
+  return rows + ([f"{len(apart)} patients (groups) are spelt in several ways, such as {apart[0]}: each counts as a "
+                  "patient of its own, so one may be in train and in test"] if apart else [])
+
+
+def class_warnings(wanted: Sequence[Task]) -> list[str]:
+  """Of classes that were found in the data."""
+  return [f"{task.name}: {' and '.join(apart)} are classes of their own; if they are one, correct the labels"
+          for task in wanted if (apart := spelt_apart(task.classes))]
+
+
+def spelt_apart(names: Iterable[str]) -> list[str]:
+  """Names that differ in case, blanks, leading zeros or a last ".0" alone, as tables that went through Excel have them.
+
+  >>> spelt_apart(["007", "p1", "7", "8", "P 1", "7.0"])
+  ["'007' = '7' = '7.0'", "'P 1' = 'p1'"]
+  """
+  of: dict[str, set[str]] = {}
+  for name in set(names) - {""}:
+    plain = "".join(name.casefold().split())
+    of.setdefault(re.sub(r"(?<![\d.])0+(?=\d)", "", re.sub(r"^(\d+)\.0+$", r"\1", plain)), set()).add(name)
+  return sorted(" = ".join(map(repr, sorted(same))) for same in of.values() if len(same) > 1)
