@@ -116,7 +116,7 @@ def test_the_pattern_of_patients_is_looked_for_in_names_then_in_folders_from_the
   assert videos.groups([], ["/data/p1/p2/a.mp4"], r"/(p\d+)/p") == {"/data/p1/p2/a.mp4": "p1"}  # in the whole path
 
 
-def test_the_column_of_patients_is_one_of_the_list_and_says_one_of_each_video(tmp_path):
+def test_the_column_of_patients_is_one_of_the_list_and_says_one_of_each_video(tmp_path, caplog):
   file = tmp_path / "list.csv"
   one, other = (unicodedata.normalize(form, "Müller") for form in ("NFC", "NFD"))
   file.write_text(f"path,patient_id\n./a.mp4,{one}\n\nb.mp4,{other}\nc.mp4,007\n")
@@ -124,6 +124,8 @@ def test_the_column_of_patients_is_one_of_the_list_and_says_one_of_each_video(tm
   assert [*videos.groups([str(file)], found, "patient_id").values()] == [one, one, "007"]
   with pytest.raises(ConfigError, match=r"--group=patient is no column of .*; did you mean 'patient_id'"):
     videos.groups([str(file)], found, "patient")  # else the folder /data/patients would be the patient of all
+  file.write_text("path,start_s,end_s\na.mp4,0,1\na.mp4,1,2\n")
+  assert predict.find_videos([str(file)]) == [tmp_path / "a.mp4"] and "has spans, which are not read" in caplog.text
   file.write_text("path,who\na.mp4,x\n./a.mp4,y\n")
   with pytest.raises(DataError, match="stands there with 'x' and 'y'"):
     videos.groups([str(file)], predict.find_videos([str(file)]), "who")

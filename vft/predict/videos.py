@@ -1,5 +1,6 @@
 """Which videos are meant: files, folders, patterns, lists; and whose they are."""
 import glob
+import logging
 import os
 import re
 import sys
@@ -27,7 +28,10 @@ def find_videos(paths: list[str]) -> list[Video]:
   found: list[Video] = []
   for path in paths:
     if _is_table(path):
-      found += dict.fromkeys(map(_named, read_list(path).path))
+      table = read_list(path)
+      if any((table[column] != "").any() for column in ("start_s", "end_s") if column in table):
+        logging.warning("%s has spans, which are not read: each of its videos is seen as a whole, once", path)
+      found += dict.fromkeys(map(_named, table.path))
     else:
       found += _find_remote(path) if storage.is_remote(path) else _find_here(Path(path))
   if not found:
