@@ -102,7 +102,8 @@ def test_patterns_and_a_list_on_standard_input_name_files(tmp_path, monkeypatch)
   assert predict.find_videos([str(names[3])]) == [names[3]]  # a name, not a pattern
   monkeypatch.setattr(sys, "stdin", io.StringIO(f"{names[1]}\n\n  {names[0]}\n"))
   assert predict.find_videos(["-", str(names[2])]) == [names[1], names[0], names[2]]
-  for name in ("clips.csv", "DICOMDIR"):  # found beside videos and never one
+  (tmp_path / "deep/.old").mkdir()
+  for name in ("clips.csv", "DICOMDIR", ".old/e.mp4"):  # found beside videos and never one
     (tmp_path / "deep" / name).touch()
   assert predict.find_videos([str(names[2]), str(tmp_path / "deep")]) == [names[2]]  # named twice, there once
   with pytest.raises(DataError, match=r"Nothing matches '.*/x\*'"):

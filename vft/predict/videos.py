@@ -4,6 +4,7 @@ import logging
 import os
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -118,7 +119,7 @@ def _find_here(path: Path) -> list[Video]:
   """A file, or those below a folder that may be videos; a folder of frames is one."""
   if not path.exists():
     raise DataError(f"There is no file or folder {str(path)!r}.")
-  inside = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
+  inside = sorted(p for p in path.rglob("*") if p.is_file() and not _hidden(p.relative_to(path).parts))
   inside = [p.parent if p.suffix.lower() in readers.IMAGES else p for p in inside
             if p.suffix.lower() in readers.IMAGES or _may_be_video(p.name)]
   return [*dict.fromkeys(inside)] if path.is_dir() else [path]
@@ -133,7 +134,12 @@ def _find_remote(url: str) -> list[Video]:
   except OSError as e:
     raise DataError(f"There is no file or folder {url!r} ({storage.reason(e)}).") from None
   return [storage.join(url, name) for name in found
-          if not name.rpartition("/")[2].startswith(".") and _may_be_video(name.rpartition("/")[2])]
+          if not _hidden(name.split("/")) and _may_be_video(name.rpartition("/")[2])]
+
+
+def _hidden(parts: Iterable[str]) -> bool:
+  """Whether a file, or a folder on the way to it, is hidden: none of a source either."""
+  return any(part.startswith(".") for part in parts)
 
 
 def _may_be_video(name: str) -> bool:
