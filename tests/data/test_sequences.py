@@ -9,6 +9,7 @@ from tests.clips import frames, write_clip
 from vft.data import sequences
 from vft.data.manifest import make_manifest
 from vft.errors import DataError
+from vft.tasks import Task
 
 HEAD = ("path", "label", "group", "split", "start_s", "end_s")
 DATA = dict(num_frames=3, fps=4.0)
@@ -98,3 +99,12 @@ def test_a_patient_has_its_clips_and_the_label_they_agree_on(tmp_path):
 def test_clips_of_a_patient_that_contradict_each_other_are_named(tmp_path):
   with pytest.raises(DataError, match=r"'p1' have several labels of label: \['a', 'b'\].(.|\n)*unit='clip'"):
     make(tmp_path, studies(lambda p, c: "ab"[(p + c) % 2]), seconds=1, sequence=dict(unit="patient"))
+
+
+@pytest.mark.parametrize("unit", ["video", "patient"])
+def test_files_that_cannot_be_read_are_named_also_where_there_are_no_others(tmp_path, unit):
+  (tmp_path / "bad.mp4").write_bytes(b"no video")
+  config = tiny.make_config(tmp_path / "list.csv", tmp_path, sequence=dict(unit=unit, fps=2.0))
+  made, bad = sequences.of_files([str(tmp_path / "bad.mp4")], (Task(classes=("a", "b")),), config)
+  assert list(bad) == [str(tmp_path / "bad.mp4")]
+  assert made.members == () and made.table.empty and len(made.clip_rows("test")) == 0

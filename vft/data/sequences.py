@@ -115,7 +115,7 @@ def moments(manifest: Manifest, config: ConfigDict) -> Sequences:
                          **{t.name: _at(times, good, t.name, str(path)) for t in manifest.tasks}})
     parts.append(part)
     sizes.append((sum(map(len, parts[:-1])), len(part)))
-  table = pd.concat(parts, ignore_index=True)[manifest.table.columns]
+  table = pd.concat(parts, ignore_index=True)[manifest.table.columns] if parts else manifest.table.copy()
   table["row"] = np.arange(len(table))
   members = tuple(np.arange(start, start + size) for start, size in sizes)
   return Sequences(table, manifest.tasks, manifest.grouped_by, manifest.source, manifest.warnings, "video",
@@ -159,7 +159,7 @@ def patients(manifest: Manifest) -> Sequences:
     rows.append({**first[[*COLUMNS]], "id": group, "video": group, "sha256": digest,
                  **{task: found[0] if found else "" for task, found in labels.items()}})
     members.append(good.row.to_numpy(np.int64))
-  table = pd.DataFrame(rows)[manifest.table.columns].astype(manifest.table.dtypes)
+  table = pd.DataFrame(rows, columns=manifest.table.columns).astype(manifest.table.dtypes)
   table["row"] = np.arange(len(table))
   return Sequences(table, manifest.tasks, manifest.grouped_by, manifest.source, manifest.warnings, "patient",
                    manifest, tuple(members), manifest)
