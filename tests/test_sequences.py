@@ -131,6 +131,9 @@ def test_phases_are_learnt_measured_and_predicted_for_new_videos(tmp_path):
   parts = read(tmp_path / "segments.csv")
   assert [row["predicted"] for row in parts] == ["first", "second"] and parts[0]["start_s"] == "0.000"
   assert parts[0]["end_s"] == parts[1]["start_s"] and sum(int(row["lines"]) for row in parts) == 16
+  write_clip(tmp_path / "odd.mp4", np.zeros((35, 32, 32, 3), np.uint8), fps=4)
+  predict.predict_files(str(tmp_path / "run"), [str(tmp_path / "odd.mp4")], str(tmp_path / "odd.csv"))
+  assert (read(tmp_path / "odd.csv")[-1]["start_s"], read(tmp_path / "odd.csv")[-1]["end_s"]) == ("8.500", "8.750")
 
 
 def test_a_procedure_that_is_stopped_goes_on_as_if_it_had_not(tmp_path):

@@ -44,7 +44,7 @@ def _of_clips(videos: list[Video], config: ConfigDict, wanted: tuple[tasks.Task,
 
 def _of_sequences(videos: list[Video], config: ConfigDict, wanted: tuple[tasks.Task, ...], begin: startup.Prepared,
                   mesh: jax.sharding.Mesh) -> Lines:
-  """A line per moment of a video, from it to the next, or per patient."""
+  """A line per moment of a video, from it to the next or the end, or per patient."""
   made, bad = sequences.of_files([str(v) for v in videos], wanted, config)
   unread: dict[Video, str] = {**bad}
   found, failed = whole.predict(begin.model, begin.state, begin.pixels, made, config, mesh)
@@ -56,7 +56,8 @@ def _of_sequences(videos: list[Video], config: ConfigDict, wanted: tuple[tasks.T
     return Lines(rows.group.tolist(), None, None, found.outputs, unread)
   number = {int(row): i for moments in made.members for i, row in enumerate(moments)}
   starts = np.array([number[int(row)] for row in found.rows]) / config.sequence.fps
-  return Lines(rows.path.tolist(), starts, starts + 1 / config.sequence.fps, found.outputs, unread)
+  ends = np.minimum(starts + 1 / config.sequence.fps, rows.duration_s.to_numpy(np.float64))
+  return Lines(rows.path.tolist(), starts, ends, found.outputs, unread)
 
 
 def calibrated(lines: Lines, entries: dict[str, dict[str, Any]]) -> Lines:
