@@ -43,12 +43,20 @@ def test_on_its_own_test_clips_a_run_says_the_same_and_each_site_has_its_figures
   assert np.mean(list(sites.values())) == pytest.approx(result["test"]["video"]["accuracy"]["value"])
   theirs = pd.read_csv(tmp_path / "out" / "predictions.csv")
   np.testing.assert_allclose(theirs.p_fast, said.p_fast, atol=1e-5)
-  assert "accuracy per patient: " in capsys.readouterr().out
+  said = capsys.readouterr().out
+  assert "accuracy per patient: " in said and "Calibrated (temperature" in said
   assert call(monkeypatch, work, *options, f"--output={tmp_path / 'out'}") == 2
   assert "exists already" in capsys.readouterr().err
   table.assign(label="fsat").to_csv(tmp_path / "wrong.csv", index=False)
   assert call(monkeypatch, work, f"--source=csv:{tmp_path / 'wrong.csv'}", options[1]) == 3
   assert "'fsat' unknown; did you mean 'fast'" in capsys.readouterr().err
+
+
+def test_a_run_without_calibration_has_its_figures_elsewhere(work, tiny_csv, tmp_path, monkeypatch, capsys):
+  (shutil.copytree(work, tmp_path / "run") / "calibration.json").unlink()
+  assert call(monkeypatch, tmp_path / "run", f"--source=csv:{tiny_csv}", f"--output={tmp_path / 'out'}") == 0
+  assert "accuracy per patient: " in (said := capsys.readouterr().out) and "Calibrated" not in said
+  assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["test_calibrated"] is None
 
 
 def test_options_of_the_runs_own_kind_of_source_are_not_asked_of_another_kind(work, tiny_csv, tmp_path, monkeypatch,

@@ -64,7 +64,7 @@ def evaluate_source(workdir: str, source: str, root: str, by: tuple[str, ...], o
   result["by"] = {column: {value: evaluate.figures(found.of(found.rows[(values == value).to_numpy()]), manifest, here)
                            for value in sorted(set(values))} for column, values in rows.items()}
   workdirs.write_json(out / "evaluation.json", result)
-  tables.print_results(result)
+  tables.print_results({**result, "calibration": entries})
   _print_difference(result, internal)
   _print_by(result)
   left = f"{bad} {'' if manifest.unit == 'clip' else 'clips '}left out"

@@ -112,7 +112,7 @@ def headline(data: Mapping[str, Any], most: int = 9) -> dict[str, str]:
 
 def _calibration(result: Mapping[str, Any], level: str, digits: int) -> list[str]:
   """At most three lines on the first task that has an ECE: before and after calibration, and at its threshold."""
-  before, after = (result.get(key, {}).get(level, {}) for key in ("test", "test_calibrated"))
+  before, after = ((result.get(key) or {}).get(level, {}) for key in ("test", "test_calibrated"))
   tasks = result.get("data", {}).get("tasks") or ()
   prefixes = {task["name"]: f"{task['name']}/" if len(tasks) > 1 else "" for task in tasks}
   task = next((t for t in tasks if f"{prefixes[t['name']]}ece" in after), None)
