@@ -126,6 +126,8 @@ def test_data_that_cannot_be_used_exits_3_and_says_which(vft, tiny_csv, tmp_path
   (tiny_csv.parent / "no_video.mp4").write_bytes(b"this is no video")
   path = tiny.write_config_file(tmp_path / "mine.py", listed(tiny_csv, "changed.csv", change))
   fails(vft("train", f"--config={path}"), 3, *words)
+  again = vft("train", f"--config={path}", "--config.data.max_bad_fraction=0.001")  # nothing holds the first config
+  fails(again, 3, *(word.replace("1.0%", "0.1%") for word in words))
 
 
 def test_a_csv_file_that_is_not_there_exits_3(vft, tmp_path):

@@ -66,13 +66,18 @@ def settle_config(workdir: Path, config: ConfigDict, kind: str = "run") -> None:
   other = workdir / ("config.json" if kind == "probe" else "probe.json")
   if other.is_file() and not (kind == "probe" and path.is_file()):
     raise ConfigError(f"{workdir} is not the folder of a {kind}: it has {other.name}.\nGive another --workdir.")
-  if path.is_file():
+  if path.is_file() and _begun(workdir):
     changed = configs.difference(configs.from_json(path.read_text()), config)
     if changed:
       lines = "\n".join(f"  {line}" for line in changed)
       raise ConfigError(f"{workdir} holds a {kind} with another config (old -> new):\n{lines}\n"
                         "Give another --workdir for the new config, or the old values to go on.")
   write_config(path, config)
+
+
+def _begun(workdir: Path) -> bool:
+  """Whether there is more than a config: a run that its data stopped may go on with a corrected one."""
+  return any(p.name not in ("config.json", "probe.json", "env.json") for p in workdir.glob("[!.]*"))
 
 
 def write_config(path: Path, config: ConfigDict) -> None:
