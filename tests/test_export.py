@@ -32,12 +32,12 @@ def call(monkeypatch, *args):
   return cli.main()
 
 
-def alone(out, videos):
+def alone(out, videos, code=0):
   """What the example of an export says where there is no vft."""
-  code = ("import runpy, sys; sys.modules['vft'] = None; "  # an import of vft would fail
-          f"sys.argv = ['predict.py', *{videos!r}]; runpy.run_path({str(out / 'predict.py')!r}, run_name='__main__')")
-  done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=out.parent)
-  assert done.returncode == 0, done.stderr
+  script = ("import runpy, sys; sys.modules['vft'] = None; "  # an import of vft would fail
+            f"sys.argv = ['predict.py', *{videos!r}]; runpy.run_path({str(out / 'predict.py')!r}, run_name='__main__')")
+  done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=out.parent)
+  assert done.returncode == code and done.stderr.count("cannot be read") == bool(code), done.stderr
   return [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -47,6 +47,8 @@ def test_the_example_predicts_by_itself_what_vft_predicts(work, tiny_csv, tmp_pa
   assert " clips of the test split" in capsys.readouterr().out
   assert sorted(p.name for p in tmp_path.iterdir()) == ["out"]  # nothing half-written beside it
   said = alone(out, videos)
+  (tmp_path / "empty.mp4").touch()
+  assert alone(out, [str(tmp_path / "empty.mp4"), *videos], code=3) == said
   predict.predict_files(str(work), videos, str(tmp_path / "ours.csv"))
   ours = pd.read_csv(tmp_path / "ours.csv")
   for kind, prefix in (("probabilities", "p_"), ("calibrated", "calibrated_")):
