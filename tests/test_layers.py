@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LEVELS = (
-    ("errors", "goodput", "launch", "pages"),
+    ("errors", "goodput", "launch", "pages", "progress"),
     ("trees", "config", "tasks", "distributed", "storage", "shards"),
     ("preprocess", "losses", "metrics", "sharding", "lora", "liveness", "owner"),
     ("stats", "calibration", "conformal", "mirror"),
